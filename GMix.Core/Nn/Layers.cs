@@ -25,7 +25,7 @@ public sealed class Conv2d : Module
     }
 
     /// <summary>(n, in, h, w) to (n, out, h', w').</summary>
-    public Tensor Forward(Tensor x) => x.Conv2d(_weight, _bias, _stride, _padding, _groups);
+    public Tensor Forward(Tensor x) => x.Conv2d(_weight, _bias?.Value, _stride, _padding, _groups);
 }
 
 /// <summary>A linear map with bias, weights (out, in).</summary>

@@ -52,7 +52,10 @@ public sealed class ParameterVector
     public Tensor Gradient(Tensor loss, bool retainGraph = false) => Autograd.FlatGradient(loss, _handles, retainGraph);
 
     /// <summary>Moves w to w + ε until disposed; then w is copied back, bit for bit.</summary>
-    public Perturbation Perturbed(Tensor epsilon) => new(Value, epsilon);
+    public Displacement Perturbed(Tensor epsilon) => new(Value, w => w.AddInPlace(epsilon));
+
+    /// <summary>Puts other weights in the place of w until disposed; then w is copied back, bit for bit.</summary>
+    public Displacement At(Tensor weights) => new(Value, w => w.CopyFrom(weights));
 
     /// <summary>The dense strides of a parameter within its stretch of the vector.</summary>
     private static long[] StridesOf(long[] shape, bool channelsLast)
@@ -69,25 +72,28 @@ public sealed class ParameterVector
     }
 
     /// <summary>Weights that are away from w; disposal brings them back from a copy.</summary>
-    public readonly struct Perturbation : IDisposable
+    public readonly struct Displacement : IDisposable
     {
-        private readonly Tensor _weights, _before;
+        private readonly Tensor _weights;
 
-        internal Perturbation(Tensor weights, Tensor epsilon)
+        internal Displacement(Tensor weights, Action<Tensor> move)
         {
             _weights = weights;
             using (Autograd.NoGrad())
             {
-                _before = weights.Clone();
-                weights.AddInPlace(epsilon);
+                Home = weights.Clone();
+                move(weights);
             }
         }
+
+        /// <summary>w as it was.</summary>
+        public Tensor Home { get; }
 
         /// <inheritdoc/>
         public void Dispose()
         {
-            using (Autograd.NoGrad()) _weights.CopyFrom(_before);
-            _before.Dispose();
+            using (Autograd.NoGrad()) _weights.CopyFrom(Home);
+            Home.Dispose();
         }
     }
 }

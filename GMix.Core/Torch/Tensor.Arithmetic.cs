@@ -10,7 +10,7 @@ public sealed partial class Tensor
         OpMaxDim = Operator.Find("aten::max", "dim"), OpArgMax = Operator.Find("aten::argmax"), OpNorm = Operator.Find("aten::linalg_vector_norm"), OpMatMul = Operator.Find("aten::matmul"), OpMaximum = Operator.Find("aten::maximum"),
         OpEq = Operator.Find("aten::eq", "Tensor"), OpEqScalar = Operator.Find("aten::eq", "Scalar"), OpGtScalar = Operator.Find("aten::gt", "Scalar"), OpLtScalar = Operator.Find("aten::lt", "Scalar"), OpGt = Operator.Find("aten::gt", "Tensor"), OpOr = Operator.Find("aten::logical_or"), OpNot = Operator.Find("aten::logical_not"),
         OpAnd = Operator.Find("aten::logical_and"), OpWhere = Operator.Find("aten::where", "self"), OpIsFinite = Operator.Find("aten::isfinite"), OpAll = Operator.Find("aten::all"), OpMaskedFill = Operator.Find("aten::masked_fill", "Scalar"),
-        OpLerp = Operator.Find("aten::lerp", "Scalar"), OpSign = Operator.Find("aten::sign");
+        OpLerp = Operator.Find("aten::lerp", "Scalar"), OpSign = Operator.Find("aten::sign"), OpReciprocal = Operator.Find("aten::reciprocal");
 
     public static Tensor operator +(Tensor a, Tensor b) => OpAdd.Call(a, b);
     public static Tensor operator +(Tensor a, double b) => OpAddScalar.Call(a, b);
@@ -22,6 +22,7 @@ public sealed partial class Tensor
     public static Tensor operator *(Tensor a, double b) => OpMulScalar.Call(a, b);
     public static Tensor operator *(double a, Tensor b) => OpMulScalar.Call(b, a);
     public static Tensor operator /(Tensor a, Tensor b) => OpDiv.Call(a, b);
+    public static Tensor operator /(double a, Tensor b) => OpMulScalar.Call(OpReciprocal.Call(b), a);
     public static Tensor operator /(Tensor a, double b) => OpDivScalar.Call(a, b);
 
     /// <summary>this + alpha · other.</summary>
