@@ -177,19 +177,18 @@ let private fromDebian (folder: string) =
 /// plotly.js for the reports, kept in .cache so that reports need no network; without it the build goes on.
 let javaScript () =
     if not (File.Exists plotly) then
-        let folder = inCache "js/download"
-        if Directory.Exists folder then Directory.Delete(folder, true)
-        Directory.CreateDirectory folder |> ignore
-        let found = (if isOnPath "npm" then fromNpm folder else None) |> Option.orElseWith (fun () -> fromDebian folder)
-        match found with
-        | Some(file, origin) ->
-            step "plotly.js" "fetching" (fun () ->
+        step "plotly.js" "fetching" (fun () ->
+            let folder = inCache "js/download"
+            if Directory.Exists folder then Directory.Delete(folder, true)
+            Directory.CreateDirectory folder |> ignore
+            let found = (if isOnPath "npm" then fromNpm folder else None) |> Option.orElseWith (fun () -> fromDebian folder)
+            match found with
+            | Some(file, origin) ->
                 File.Copy(file, plotly, true)
                 Directory.Delete(folder, true)
-                origin)
-        | None ->
-            warn "no plotly.js from npm or Debian: reports are written without curves until"
-            warn $"plotly.min.js lies at {relative plotly} (a later build tries again)"
+                origin
+            | None -> $"neither npm nor Debian has it; put plotly.min.js at {relative plotly}")
+        if not (File.Exists plotly) then warn "without plotly.js the reports have tables but no curves; the next build tries again"
 
 // --- packages -------------------------------------------------------------------------------------------------------------------
 
