@@ -163,14 +163,14 @@ let private fromNpm (folder: string) =
         Some(Path.Combine(folder, "package/plotly-cartesian.min.js"), $"{plotlyVersion} from npm")
 
 let private fromDebian (folder: string) =
-    let package = "r-cran-plotly"
+    let package = "python3-plotly"
     let download () = fst (tryRun "plotly-apt" [ "sh"; "-c"; $"cd '{folder}' && apt-get download {package}" ]) = 0
     let got = isOnPath "apt-get" && (download () || (mayInstall () && fst (tryRun "apt-update" (asRoot [ "apt-get"; "update" ])) = 0 && download ()))
     match (if got then Directory.GetFiles(folder, "*.deb") else [||]) with
     | [||] -> None
     | debs ->
         run "plotly-dpkg" $"Debian's {package} does not unpack" [ "dpkg-deb"; "-x"; debs[0]; folder ]
-        Directory.GetFiles(folder, "plotly-latest.min.js", SearchOption.AllDirectories)
+        Directory.GetFiles(folder, "plotly.js", SearchOption.AllDirectories)
         |> Array.tryHead
         |> Option.map (fun file -> file, $"from Debian's {package}")
 
