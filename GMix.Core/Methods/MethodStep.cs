@@ -20,6 +20,12 @@ public sealed record StepResult(Tensor Direction, Tensor Logits, VicinalBatch Ba
     /// <summary>|ε|, a float64 scalar; null for a step without perturbation.</summary>
     public Tensor? EpsilonNorm { get; init; }
 
+    /// <summary>Forward passes run, in full batches.</summary>
+    public double Forwards { get; init; }
+
+    /// <summary>Backward passes run, in full batches.</summary>
+    public double Backwards { get; init; }
+
     /// <summary>What else the method found (<c>projection</c>: DG-Mix's c), by name.</summary>
     public IReadOnlyDictionary<string, Tensor> Found { get; init; } = new Dictionary<string, Tensor>();
 }
