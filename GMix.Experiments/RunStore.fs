@@ -154,6 +154,26 @@ type Run =
     member run.Config = run.File.Config
     member run.Id = run.File.Id
 
+/// Numbers that JSON cannot write, as the strings "NaN", "Infinity" and "-Infinity": a loss or norm can be infinite in a run that diverges, and
+/// that is a finding, not a broken file. (The serializer's own setting for this does not reach into options.)
+type private FloatConverter() =
+    inherit JsonConverter<float>()
+
+    override _.Read(reader, _, _) =
+        match reader.TokenType with
+        | JsonTokenType.String ->
+            match reader.GetString() with
+            | "NaN" -> nan
+            | "Infinity" -> infinity
+            | "-Infinity" -> -infinity
+            | other -> raise (JsonException $"'{other}' is not a number")
+        | _ -> reader.GetDouble()
+
+    override _.Write(writer, value, _) =
+        if Double.IsFinite value then writer.WriteNumberValue value
+        elif Double.IsNaN value then writer.WriteStringValue "NaN"
+        else writer.WriteStringValue(if value > 0.0 then "Infinity" else "-Infinity")
+
 /// An epoch line with nothing but its number, test accuracy and training seconds, to be filled with `{ … with … }`.
 [<RequireQualifiedAccess>]
 module EpochRecord =
@@ -183,11 +203,12 @@ module RunStore =
         JsonSerializerOptions(
             PropertyNamingPolicy = JsonNamingPolicy.CamelCase,
             WriteIndented = indented,
-            // a loss or norm can be infinite in a run that diverges: that is a finding, not a broken file
-            NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals,
             // the files are read by people: leave "+" and "·" as they are
             Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping
         )
+        |> fun options ->
+            options.Converters.Add(FloatConverter())
+            options
 
     let private pretty = options true
     let private compact = options false

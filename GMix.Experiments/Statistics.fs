@@ -184,7 +184,7 @@ module Statistics =
     let page (table: float[][]) : PageResult =
         checkTable table
         let n, k = float table.Length, float table[0].Length
-        let ascending row = ArrayStatistics.RanksInplace(Array.copy row, RankDefinition.Average)
+        let ascending (row: float[]) = ArrayStatistics.RanksInplace(Array.copy row, RankDefinition.Average)
         let l = table |> Array.sumBy (fun row -> ascending row |> Array.mapi (fun j r -> float (j + 1) * r) |> Array.sum)
         let mean = n * k * (k + 1.0) ** 2.0 / 4.0
         let variance = n * k * k * (k + 1.0) ** 2.0 * (k - 1.0) / 144.0
