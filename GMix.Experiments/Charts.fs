@@ -119,5 +119,5 @@ module Charts =
 
     /// The figures every report of a comparison shows, without empty ones.
     let standard (comparison: Comparison) : Figure list =
-        [ accuracy comparison; gap comparison; timeAgainstAccuracy comparison; trainLoss comparison; cleanTrain comparison ]
+        [ accuracy comparison; gap comparison; trainLoss comparison; cleanTrain comparison; timeAgainstAccuracy comparison ]
         |> List.filter (fun f -> not f.Series.IsEmpty)

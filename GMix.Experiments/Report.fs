@@ -6,6 +6,7 @@ open System.Net
 open System.Reflection
 open System.Text.Json
 open System.Text.Json.Nodes
+open System.Text.RegularExpressions
 
 /// A report to be written: `Report.create title |> Report.withRuns runs |> Report.save path`.
 type Report =
@@ -65,8 +66,11 @@ module Report =
         | path when File.Exists path -> Some path
         | path -> raise (GMix.GMixInputException $"GMIX_PLOTLY names {path}, which does not exist; correct or unset it")
 
+    /// Negative numbers with a true minus sign, for people's eyes only: files keep the hyphen.
+    let private withMinus (text: string) = Regex.Replace(text, @"(?<![\w.\-])-(?=\d)", "−")
+
     let private cellHtml tag (extra: string) (cell: Cell) =
-        let text = escape cell.Text
+        let text = escape (withMinus cell.Text)
         match cell.Rank with
         | Some rank -> $"<{tag}><span class=\"rank{rank}\">{extra}{text}</span><sup>{rank}</sup></{tag}>"
         | None -> $"<{tag}>{extra}{text}</{tag}>"
@@ -161,7 +165,8 @@ module Report =
                   let lines = warnings |> List.map paragraph |> String.concat ""
                   $"<div class=\"remarks\">{lines}</div>"
               (if several then "<h3>Results</h3>" else "<h2>Results</h2>")
-              $"<p class=\"scale\">{escape table.Scale}</p>"
+              // a page with one comparison has its scale in the header
+              (if several then $"<p class=\"scale\">{escape table.Scale}</p>" else "")
               tableHtml colours false table
               (if several then "" else "<h2>Curves</h2>")
               figuresHtml figures

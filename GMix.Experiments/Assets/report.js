@@ -20,7 +20,7 @@
     layout.plot_bgcolor = "rgba(0,0,0,0)";
     layout.margin = { l: 52, r: 12, t: 10, b: 44 };
     layout.hoverlabel = { bgcolor: ground, bordercolor: line, font: { color: ink } };
-    layout.legend = { orientation: "h", x: 0, y: -0.19, yanchor: "top" };
+    layout.legend = { orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom" };
     layout.xaxis = Object.assign({}, axis, layout.xaxis, { showgrid: false, ticks: "outside", showline: true });
     layout.yaxis = Object.assign({}, axis, layout.yaxis);
     layout.dragmode = false;
@@ -35,8 +35,8 @@
       box.classList.add("on");
       try {
         var drawn = window.Plotly.react(box.querySelector(".live"), JSON.parse(JSON.stringify(figures[id].data)), layoutOf(figures[id]), {
-          responsive: true, displaylogo: false, displayModeBar: "hover", scrollZoom: false,
-          modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"]
+          responsive: true, displaylogo: false, scrollZoom: false,
+          modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"]
         });
         if (drawn && drawn.catch) { drawn.catch(function () { box.classList.remove("on"); }); }
       } catch (e) {

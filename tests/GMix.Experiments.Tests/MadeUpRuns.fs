@@ -58,13 +58,13 @@ let epochsOf (settings: RunSettings) (count: int) : EpochRecord list =
     let jitter = random.NextDouble() * 1.2 - 0.6
     [ for e in 1..count do
           let share = 1.0 - exp (-3.2 * float e / float settings.Epochs)
-          let acc = 10.0 + (final + jitter - 10.0) * share + (random.NextDouble() - 0.5) * 2.0 * (1.1 - share)
+          let acc = 10.0 + (final + jitter - 10.0) * share + (random.NextDouble() - 0.5) * 6.0 * (1.1 - share)
           let mixed = 11.0 + (vicinal - 11.0) * share
-          let clean = min 100.0 (12.0 + 90.0 * share)
+          let clean = min 100.0 (12.0 + (38.0 + vicinal) * share)
           let seconds = 1.6 * cost * (0.97 + 0.06 * random.NextDouble())
           { EpochRecord.create e (Math.Round(acc, 2)) (Math.Round(seconds, 3)) with
               Lr = Some(0.1 * 0.5 * (1.0 + cos (Math.PI * float (e - 1) / float settings.Epochs)))
-              TrainLoss = Some(0.6 + 1.7 * exp (-3.0 * float e / float settings.Epochs))
+              TrainLoss = Some((100.0 - vicinal) / 60.0 + 1.7 * exp (-3.0 * float e / float settings.Epochs))
               TrainAcc = Some mixed
               VicinalAcc = Some mixed
               TestLoss = Some(2.3 - 1.3 * share)
