@@ -30,7 +30,8 @@ module FigurePlotly =
         let channel at = Convert.ToInt32(colour.Substring(at, 2), 16)
         $"rgba({channel 1},{channel 3},{channel 5},0.16)"
 
-    let private traces (s: Series) : JsonNode list =
+    /// `middle`: right of it a name stands to the left of its point, so that it stays inside the plot.
+    let private traces (middle: float) (s: Series) : JsonNode list =
         let edge values extra =
             [ "x", numbers s.X
               "y", numbers values
@@ -68,7 +69,9 @@ module FigurePlotly =
             | Mark.LabelledPoints -> "markers+text"
         let labels =
             if s.Mark = Mark.LabelledPoints then
-                [ "text", JsonArray([| for _ in s.X -> text s.Name |]) :> JsonNode; "textposition", text "top center"; "showlegend", flag false; "cliponaxis", flag false ]
+                [ "text", JsonArray([| for _ in s.X -> text $" {s.Name} " |]) :> JsonNode
+                  "textposition", JsonArray([| for x in s.X -> text (if x > middle then "middle left" else "middle right") |])
+                  "showlegend", flag false ]
             else
                 []
         let main =
@@ -97,8 +100,9 @@ module FigurePlotly =
     /// {"data": [traces], "layout": {…}}.
     let json (figure: Figure) : JsonObject =
         let points = figure.Series |> List.exists (fun s -> s.Mark = Mark.LabelledPoints)
+        let middle = match Figure.xExtent figure with Some(low, high) -> (low + high) / 2.0 | None -> 0.0
         object
-            [ "data", JsonArray([| for s in figure.Series do yield! traces s |])
+            [ "data", JsonArray([| for s in figure.Series do yield! traces middle s |])
               "layout",
               object
                   [ "xaxis", object (axis figure.X @ (if points then [] else [ "hoverformat", text "" ]))

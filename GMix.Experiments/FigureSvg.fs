@@ -120,10 +120,9 @@ module FigureSvg =
                     add $"""<circle cx="{num (x a)}" cy="{num (y b)}" r="4" fill="{s.Colour}"/>"""
             if s.Mark = Mark.LabelledPoints then
                 for a, b in whole do
-                    // near the right edge the name goes to the left of its point
-                    let beyond = x a + 8.0 + textWidth s.Name > width - right
-                    let dx, anchor = if beyond then -8.0, "end" else 8.0, "start"
-                    add $"""<text x="{num (x a + dx)}" y="{num (y b - 7.0)}" text-anchor="{anchor}">{escape s.Name}</text>"""
+                    // in the right half the name goes to the left of its point, so that it stays inside the frame
+                    let dx, anchor = if x a > (left + width - right) / 2.0 then -9.0, "end" else 9.0, "start"
+                    add $"""<text x="{num (x a + dx)}" y="{num (y b + 4.5)}" text-anchor="{anchor}">{escape s.Name}</text>"""
         rows
         |> List.iteri (fun r row ->
             let baseline = top + plotHeight + bottom + legendLine * float (r + 1) - 4.0

@@ -210,6 +210,7 @@ module Report =
           "Gap is Acc minus the accuracy on the vicinal (mixed) training batches of the same epoch. A mixed image earns the share λ for one of its two classes and 1 - λ for the other, so that accuracy cannot pass about three quarters, and Gap is often positive. Higher is better: a high Gap says that the network does well on test images for how well it fits its mixed training images. For methods that do not train on mixed images, it is measured on a mixed copy of the same batches."
           "Best Acc and best Gap are maxima taken independently: they may belong to different epochs. Gap at the best-Acc epoch and the last values stand under “Every run”."
           "The clean gap is Acc minus the accuracy on the whole training set without augmentation or mixing. It is the usual generalisation gap with its sign turned: close to zero is good."
+          "In a figure: a click on a name hides its line, a box drawn with the mouse zooms in, a double click goes back."
           "Seconds count training only: neither evaluation nor passes made only for a metric." ]
 
     let private orderingHtml comparisons =

@@ -3,6 +3,7 @@
   var root = document.documentElement;
   var button = document.getElementById("theme");
   var figures = JSON.parse(document.getElementById("figures").textContent);
+  var fine = window.matchMedia("(hover: hover) and (pointer: fine)");
   var dark = window.matchMedia("(prefers-color-scheme: dark)");
 
   // A page opened from a file may have no storage: then the choice lasts as long as the page.
@@ -20,10 +21,11 @@
     layout.plot_bgcolor = "rgba(0,0,0,0)";
     layout.margin = { l: 52, r: 12, t: 10, b: 44 };
     layout.hoverlabel = { bgcolor: ground, bordercolor: line, font: { color: ink } };
-    layout.legend = { orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom" };
+    layout.legend = { orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom", font: { size: 12 } };
     layout.xaxis = Object.assign({}, axis, layout.xaxis, { showgrid: false, ticks: "outside", showline: true });
     layout.yaxis = Object.assign({}, axis, layout.yaxis);
-    layout.dragmode = false;
+    // a finger scrolls the page; a mouse draws a box to zoom in, a double click goes back
+    layout.dragmode = fine.matches ? "zoom" : false;
     return layout;
   }
 
@@ -35,8 +37,7 @@
       box.classList.add("on");
       try {
         var drawn = window.Plotly.react(box.querySelector(".live"), JSON.parse(JSON.stringify(figures[id].data)), layoutOf(figures[id]), {
-          responsive: true, displaylogo: false, scrollZoom: false,
-          modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"]
+          responsive: true, displayModeBar: false, scrollZoom: false
         });
         if (drawn && drawn.catch) { drawn.catch(function () { box.classList.remove("on"); }); }
       } catch (e) {
