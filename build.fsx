@@ -9,9 +9,8 @@
 
 #r "nuget: Fake.Core.Target, 5.20.3"
 #r "nuget: System.Reactive, 5.0.0"
-#load "build/Steps.fsx"
-#load "build/Setup.fsx"
-#load "build/Tests.fsx"
+// one directive: a file loaded by two directives is two modules, with two exception types
+#load "build/Steps.fsx" "build/Setup.fsx" "build/Tests.fsx"
 
 open System
 open System.IO
@@ -96,7 +95,7 @@ create "Build" (fun () ->
 
 create "Quickstart" (fun () -> job gmix ("compare" :: words))
 create "Test" (fun () -> exitCode <- Tests.runAll words)
-create "Tables" (fun () -> job "dotnet" ([ "fsi"; inRoot "GMix.Scripts/tables.fsx" ] @ words))
+create "Tables" (fun () -> job "dotnet" ([ "fsi"; "--quiet"; inRoot "GMix.Scripts/tables.fsx" ] @ words))
 create "Bench" (fun () -> job gmix ([ "bench"; "all" ] @ words))
 create "Lock" Setup.lockPackages
 

@@ -163,33 +163,32 @@ let private fromNpm (folder: string) =
         Some(Path.Combine(folder, "package/plotly-cartesian.min.js"), $"{plotlyVersion} from npm")
 
 let private fromDebian (folder: string) =
-    let package = "r-cran-plotly"
+    let package = "python3-plotly"
     let download () = fst (tryRun "plotly-apt" [ "sh"; "-c"; $"cd '{folder}' && apt-get download {package}" ]) = 0
     let got = isOnPath "apt-get" && (download () || (mayInstall () && fst (tryRun "apt-update" (asRoot [ "apt-get"; "update" ])) = 0 && download ()))
     match (if got then Directory.GetFiles(folder, "*.deb") else [||]) with
     | [||] -> None
     | debs ->
         run "plotly-dpkg" $"Debian's {package} does not unpack" [ "dpkg-deb"; "-x"; debs[0]; folder ]
-        Directory.GetFiles(folder, "plotly-latest.min.js", SearchOption.AllDirectories)
+        Directory.GetFiles(folder, "plotly.js", SearchOption.AllDirectories)
         |> Array.tryHead
         |> Option.map (fun file -> file, $"from Debian's {package}")
 
 /// plotly.js for the reports, kept in .cache so that reports need no network; without it the build goes on.
 let javaScript () =
     if not (File.Exists plotly) then
-        let folder = inCache "js/download"
-        if Directory.Exists folder then Directory.Delete(folder, true)
-        Directory.CreateDirectory folder |> ignore
-        let found = (if isOnPath "npm" then fromNpm folder else None) |> Option.orElseWith (fun () -> fromDebian folder)
-        match found with
-        | Some(file, origin) ->
-            step "plotly.js" "fetching" (fun () ->
+        step "plotly.js" "fetching" (fun () ->
+            let folder = inCache "js/download"
+            if Directory.Exists folder then Directory.Delete(folder, true)
+            Directory.CreateDirectory folder |> ignore
+            let found = (if isOnPath "npm" then fromNpm folder else None) |> Option.orElseWith (fun () -> fromDebian folder)
+            match found with
+            | Some(file, origin) ->
                 File.Copy(file, plotly, true)
                 Directory.Delete(folder, true)
-                origin)
-        | None ->
-            warn "no plotly.js from npm or Debian: reports are written without curves until"
-            warn $"plotly.min.js lies at {relative plotly} (a later build tries again)"
+                origin
+            | None -> $"neither npm nor Debian has it; put plotly.min.js at {relative plotly}")
+        if not (File.Exists plotly) then warn "without plotly.js the reports have tables but no curves; the next build tries again"
 
 // --- packages -------------------------------------------------------------------------------------------------------------------
 
