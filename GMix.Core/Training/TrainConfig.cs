@@ -80,6 +80,5 @@ public sealed record TrainConfig
         Need(double.IsFinite(Factor) && Factor > 0, $"--factor {Factor:R}: must be above 0");
         Need(VicinalAlpha >= 0, $"--alpha {VicinalAlpha:R}: must be at least 0 (0 means no mixing)");
         Need(CleanEvery >= 1, $"--clean-every {CleanEvery}: must be at least 1");
-        Methods.MethodCatalog.Get(Method, MethodOptions);
     }
 }

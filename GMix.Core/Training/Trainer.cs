@@ -35,13 +35,17 @@ public sealed class Trainer : IDisposable
     private readonly EpochMetrics _metrics;
     private readonly Mixup _vicinal;
     private readonly Loss _plainLoss = new();
+    private readonly Generator _measuring;
     private int _epoch, _step;
 
     /// <param name="config">Resolved and checked here.</param>
     /// <param name="data">The data; <see cref="TrainConfig.Limit"/> must have been applied (see <see cref="Open"/>).</param>
-    public Trainer(TrainConfig config, DatasetSplits data)
+    /// <param name="method">A method of your own; null takes the catalog's of <see cref="TrainConfig.Method"/>.</param>
+    /// <param name="model">Makes a model of your own for the data's shape; null takes the catalog's of <see cref="TrainConfig.Model"/>.</param>
+    public Trainer(TrainConfig config, DatasetSplits data, Method? method = null, Func<ImageShape, Model>? model = null)
     {
         config.Check();
+        method ??= MethodCatalog.Get(config.Method, config.MethodOptions);
         if (config.Batch > data.Train.Count) throw new GMixInputException($"--batch {config.Batch}: larger than the {data.Train.Count} training images of {config.Dataset}");
         Config = config;
         var device = Device.Parse(config.Device);
@@ -49,8 +53,8 @@ public sealed class Trainer : IDisposable
         TorchRuntime.Threads = config.Threads;
         TorchRuntime.SetDeterministic(true);
         var shape = new ImageShape(data.Train.ClassCount, data.Train.Channels, data.Train.Height, data.Train.Width);
-        Network = new Network(ModelCatalog.Create(config.Model, shape, config.ModelOptions), config.Precision, device, config.Seed);
-        Step = new MethodStep(Network, MethodCatalog.Get(config.Method, config.MethodOptions), new Loss(config.LabelSmoothing));
+        Network = new Network(model?.Invoke(shape) ?? ModelCatalog.Create(config.Model, shape, config.ModelOptions), config.Precision, device, config.Seed);
+        Step = new MethodStep(Network, method, new Loss(config.LabelSmoothing));
         Optimizer = new Sgd(Network.Parameters, config.Sgd);
         _train = new Pipeline(data.Train, data.Normalization, Network.Type, device, Network.ChannelsLast);
         _test = new Pipeline(data.Test, data.Normalization, Network.Type, device, Network.ChannelsLast);
@@ -58,6 +62,7 @@ public sealed class Trainer : IDisposable
         _schedule = new Schedule(config.LearningRate, config.Schedule, config.Epochs, _order.Steps, config.Warmup, config.Milestones, config.Factor);
         _metrics = new EpochMetrics(device);
         _vicinal = new Mixup(config.VicinalAlpha);
+        _measuring = new Generator(device);
     }
 
     /// <summary>Opens the data set that a configuration names and takes the part it asks for.</summary>
@@ -157,9 +162,10 @@ public sealed class Trainer : IDisposable
     {
         if (_vicinal.Alpha <= 0) return null;
         using var noGrad = Autograd.NoGrad();
-        var draw = _vicinal.Draw(new CounterRandom(Config.Seed, DrawStream.Metric, _epoch, _step), batch.Count, _train.Set.Height, _train.Set.Width);
-        var copy = _vicinal.Apply(batch, draw, Step);
-        return (Step.Losses(copy, draw, null).Logits, copy.Targets);
+        var random = new CounterRandom(Config.Seed, DrawStream.Metric, _epoch, _step);
+        var copy = _vicinal.Apply(batch, _vicinal.Draw(random, batch.Count, _train.Set.Height, _train.Set.Width), Step);
+        var pass = new ForwardPass(BatchNormMode.TrainFrozen) { Dropout = _measuring, DropoutSeed = random.NextUInt64() };
+        return (Network.Logits(copy.Inputs, pass), copy.Targets);
     }
 
     private double ReadLosses(List<(int Step, Tensor Loss)> unread, double latest)
@@ -243,6 +249,7 @@ public sealed class Trainer : IDisposable
     public void Dispose()
     {
         Step.Dispose();
+        _measuring.Dispose();
         Optimizer.Dispose();
         _train.Dispose();
         _test.Dispose();
