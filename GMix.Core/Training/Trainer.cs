@@ -44,16 +44,14 @@ public sealed class Trainer : IDisposable
     /// <param name="model">Makes a model of your own for the data's shape; null takes the catalog's of <see cref="TrainConfig.Model"/>.</param>
     public Trainer(TrainConfig config, DatasetSplits data, Method? method = null, Func<ImageShape, Model>? model = null)
     {
-        config.Check();
         method ??= MethodCatalog.Get(config.Method, config.MethodOptions);
-        if (config.Batch > data.Train.Count) throw new GMixInputException($"--batch {config.Batch}: larger than the {data.Train.Count} training images of {config.Dataset}");
+        var architecture = CheckFit(config, data, model);
         Config = config;
         var device = Device.Parse(config.Device);
         TorchRuntime.TuneAllocator();
         TorchRuntime.Threads = config.Threads;
         TorchRuntime.SetDeterministic(true);
-        var shape = new ImageShape(data.Train.ClassCount, data.Train.Channels, data.Train.Height, data.Train.Width);
-        Network = new Network(model?.Invoke(shape) ?? ModelCatalog.Create(config.Model, shape, config.ModelOptions), config.Precision, device, config.Seed);
+        Network = new Network(architecture, config.Precision, device, config.Seed);
         Step = new MethodStep(Network, method, new Loss(config.LabelSmoothing));
         Optimizer = new Sgd(Network.Parameters, config.Sgd);
         _train = new Pipeline(data.Train, data.Normalization, Network.Type, device, Network.ChannelsLast);
@@ -70,6 +68,17 @@ public sealed class Trainer : IDisposable
     {
         var data = Datasets.Open(config.Dataset, config.Data);
         return config.Limit == 0 ? data : data with { Train = data.Train.Limit(config.Limit, (ulong)config.Seed) };
+    }
+
+    /// <summary>Checks that configuration, model and data fit together, and makes the model, which takes no memory yet.</summary>
+    /// <exception cref="GMixInputException">They do not; the message names the flag.</exception>
+    public static Model CheckFit(TrainConfig config, DatasetSplits data, Func<ImageShape, Model>? model = null)
+    {
+        config.Check();
+        if (config.Batch > data.Train.Count) throw new GMixInputException($"--batch {config.Batch}: larger than the {data.Train.Count} training images of {config.Dataset}");
+        Device.Parse(config.Device);
+        var shape = new ImageShape(data.Train.ClassCount, data.Train.Channels, data.Train.Height, data.Train.Width);
+        return model?.Invoke(shape) ?? ModelCatalog.Create(config.Model, shape, config.ModelOptions);
     }
 
     /// <summary>What is run.</summary>
