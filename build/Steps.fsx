@@ -136,16 +136,26 @@ let fingerprint (words: string list) (paths: string list) =
         hash.AppendData(SHA256.HashData(File.ReadAllBytes path))
     Convert.ToHexString(hash.GetHashAndReset()).ToLowerInvariant()
 
-/// Does `work` unless the step `name` was finished with the same `mark` before and its `outputs` are still there.
+/// Size and time of the outputs: what another command rebuilt is not what this step made.
+let private state (outputs: string list) =
+    [ for path in outputs do
+          if File.Exists path then
+              let info = FileInfo path
+              $"{relative path} {info.Length} {info.LastWriteTimeUtc.Ticks}"
+          elif Directory.Exists path then relative path
+          else relative path + " is missing" ]
+    |> String.concat "\n"
+
+/// Does `work` unless the step `name` was finished with the same `mark` before and its `outputs` are as it left them.
 let once name (mark: string) (outputs: string list) unchanged doing (work: unit -> string) =
     let stamp = inCache (Path.Combine("stamps", name))
-    let there path = File.Exists path || Directory.Exists path
-    if File.Exists stamp && File.ReadAllText stamp = mark && List.forall there outputs then
+    let expected () = mark + "\n" + state outputs
+    if File.Exists stamp && File.ReadAllText stamp = expected () then
         step name doing (fun () -> unchanged)
     else
         step name doing (fun () ->
             Directory.CreateDirectory(Path.GetDirectoryName stamp) |> ignore
             File.Delete stamp
             let said = work ()
-            File.WriteAllText(stamp, mark)
+            File.WriteAllText(stamp, expected ())
             said)
