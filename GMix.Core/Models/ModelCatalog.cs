@@ -52,6 +52,7 @@ public static partial class ModelCatalog
         if (MlpName().IsMatch(name))
         {
             Refuse(name, o, dropout: true, stem: true);
+            if (o.StemStride == 2) throw new GMixInputException($"--stem-stride 2: {name} has no convolution");
             IReadOnlyList<int> hidden = name == "mlp" ? o.Hidden : [.. name.Split('-').Skip(1).Select(w => int.Parse(w, CultureInfo.InvariantCulture))];
             if (hidden.FirstOrDefault(w => w is < 1 or > WidestLayer, 1) is var wrong and not 1) throw new GMixInputException($"--model {name}: a hidden layer of {wrong} units; widths go from 1 to {WidestLayer}");
             return new Mlp(shape.Channels * shape.Height * shape.Width, hidden, shape.Classes);
