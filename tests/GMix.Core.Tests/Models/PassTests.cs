@@ -12,27 +12,20 @@ public sealed class PassTests : IDisposable
 
     public void Dispose() => _scope.Dispose();
 
-    public static TheoryData<string> Families => ["mobilenet", "resnet18", "preact-resnet18", "preact-resnet18-stembn", "wrn-16-4", "mlp"];
-
-    [Theory]
-    [MemberData(nameof(Families))]
-    public void Gradients_are_finite_and_reach_every_tensor(string name)
-    {
-        using var network = Make(name);
-        var g = Gradient(network);
-        Assert.Equal(1, g.AllFinite().Item());
-        foreach (var part in network.Parameters.Parts)
-            Assert.True(g.Narrow(0, part.Offset, part.Parameter.Count).Norm().Item() > 0, $"{part.Name} has no gradient");
-    }
+    public static TheoryData<string> Families => ["mobilenet", "resnet18", "preact-resnet18-stembn", "wrn-10-2", "mlp"];
 
     // bfloat16 has 8 bits: the gradient points the same way, not more; weights, statistics and logits stay float32. MobileNet has 27 layers and no
     // shortcuts: noise of 2^-9 on the images alone turns its float32 gradient to a cosine of 0.7, so less can be asked of it
     [Theory]
     [MemberData(nameof(Families))]
-    public void Bfloat16_follows_float32(string name)
+    public void Gradients_reach_every_tensor_and_bfloat16_follows_float32(string name)
     {
         using var network = Make(name);
         var exact = Gradient(network);
+        Assert.Equal(1, exact.AllFinite().Item());
+        foreach (var part in network.Parameters.Parts)
+            Assert.True(exact.Narrow(0, part.Offset, part.Parameter.Count).Norm().Item() > 0, $"{part.Name} has no gradient");
+
         using var half = Make(name, Precision.BFloat16);
         var g = Gradient(half);
         Assert.Equal(1, g.AllFinite().Item());
@@ -41,7 +34,7 @@ public sealed class PassTests : IDisposable
         TestContext.Current.TestOutputHelper?.WriteLine($"{name}: cosine {cosine:F4}");
         Assert.InRange(cosine, name == "mobilenet" ? 0.3 : 0.9, 1.0001);
         foreach (var ((key, a), (_, b)) in network.State().Zip(half.State()).Where(s => s.First.Name.EndsWith("running_var")))
-            Assert.Equal(0, (a - b).Norm().Item() / a.Norm().Item(), 0.05);
+            Assert.True((a - b).Norm().Item() <= 0.05 * a.Norm().Item(), key);
     }
 
     public static TheoryData<string, string> Stages => new()

@@ -53,7 +53,6 @@ public sealed class WeightsTests : IDisposable
     [Theory]
     [InlineData("mobilenet-0.25")]
     [InlineData("wrn-10-1")]
-    [InlineData("preact-resnet18-stembn")]
     [InlineData("mlp-8-4")]
     public void A_saved_network_opens_again_with_all_it_was(string name)
     {
