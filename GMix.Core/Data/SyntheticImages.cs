@@ -151,9 +151,9 @@ public static class SyntheticImages
                 _shape = label,
                 _x = (16 + random.Between(-3.5, 3.5)) * scale,
                 _y = (16 + random.Between(-3.5, 3.5)) * scale,
-                _size = random.Between(9.5, 15) * scale,
+                _size = random.Between(10.5, 15.5) * scale,
                 _stretch = random.Between(0.9, 1.1),
-                Noise = random.Between(0.01, 0.07),
+                Noise = random.Between(0.01, 0.05),
             };
             (scene._c, scene._s) = Turn(random);
             // The shape is the lighter one: with contrast of either sign a small net spends its first ten epochs on finding edges at all.
@@ -162,10 +162,10 @@ public static class SyntheticImages
                 scene._back = Rgb.Random(random);
                 scene._fore = Rgb.Random(random);
             }
-            while (scene._fore.Luminance - scene._back.Luminance < 0.14);
-            scene._backTexture = new Texture(random, 0.2, scale);
-            scene._foreTexture = new Texture(random, 0.2, scale);
-            scene._blobs = [.. Enumerable.Range(0, random.Below(4)).Select(_ => DrawBlob(random, scale))];
+            while (scene._fore.Luminance - scene._back.Luminance < 0.22);
+            scene._backTexture = new Texture(random, 0.15, scale);
+            scene._foreTexture = new Texture(random, 0.15, scale);
+            scene._blobs = [.. Enumerable.Range(0, random.Below(3)).Select(_ => DrawBlob(random, scale))];
             return scene;
         }
 
@@ -189,7 +189,7 @@ public static class SyntheticImages
         {
             (double c, double s) = Turn(random);
             bool round = random.Below(2) == 0;
-            double half = random.Between(1, 2.8) * scale;
+            double half = random.Between(1, 2.4) * scale;
             return new Blob(random.Between(0, 32) * scale, random.Between(0, 32) * scale, half,
                 round ? half : half * random.Between(0.4, 2.2), c, s, round, Rgb.Random(random));
         }
