@@ -191,7 +191,7 @@ public static class MatFile5
             {
                 throw Bad($"variable {name} stores {length} bytes of type {type} for {count} elements");
             }
-            if (length > size - (_read - start))
+            if (small is null && length > size - (_read - start))
             {
                 throw Bad($"variable {name} claims {length} bytes, more than its element holds");
             }

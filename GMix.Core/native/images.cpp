@@ -53,10 +53,15 @@ int check_size(size_t length, int64_t width, int64_t height, char* err, int err_
     return kOk;
 }
 
-// One decompressor a thread: making one costs as much as decoding a small image.
+// One decompressor a thread: making one costs as much as decoding a small image. After a failure it has to be dropped:
+// tjDecompressHeader3 (2.1) returns from an error inside a header without aborting, and the next image would be read as its continuation.
 class Decompressor {
 public:
-    ~Decompressor() { if (handle_ != nullptr) tjDestroy(handle_); }
+    ~Decompressor() { drop(); }
+    void drop() {
+        if (handle_ != nullptr) tjDestroy(handle_);
+        handle_ = nullptr;
+    }
     tjhandle get() {
         if (handle_ == nullptr) handle_ = tjInitDecompress();
         return handle_;
@@ -69,25 +74,32 @@ private:
 thread_local Decompressor decompressor;
 thread_local std::vector<uint8_t> scratch;
 
-// libjpeg warns of everything from stray bytes (harmless, seen in published data sets) to missing data; only lost pixels are errors here.
-bool warning_means_lost_pixels(const char* text) {
-    static const char* const losses[] = {"remature end", "Huffman", "instead of RST", "Arithmetic", "nvalid progressive", "Inconsistent progression"};
-    for (const char* loss : losses) {
-        if (std::strstr(text, loss) != nullptr) return true;
+// libjpeg warns of everything from stray bytes between markers (seen in published data sets) to missing data. Only these are harmless.
+bool is_harmless(const char* text) {
+    static const char* const harmless[] = {"extraneous bytes before marker", "Adobe color transform", "JFIF", "SOS parameters"};
+    for (const char* part : harmless) {
+        if (std::strstr(text, part) != nullptr) return true;
     }
     return false;
 }
 
-int jpeg_header(tjhandle handle, const uint8_t* data, size_t length, int* width, int* height, int* colorspace, char* err, int err_length) {
-    int subsampling = 0;
-    if (tjDecompressHeader3(handle, data, static_cast<unsigned long>(length), width, height, &subsampling, colorspace) != 0 &&
-        tjGetErrorCode(handle) == TJERR_FATAL) {
-        return fail(kBadImage, err, err_length, "not a readable JPEG: %s", tjGetErrorStr2(handle));
+int jpeg_header(const uint8_t* data, size_t length, int* width, int* height, char* err, int err_length) {
+    tjhandle handle = decompressor.get();
+    if (handle == nullptr) return fail(kOutOfMemory, err, err_length, "no memory for a JPEG decoder");
+    int subsampling = 0, colorspace = -1;
+    // A stream of tables alone counts as success and sets none of these; so does one that ends inside its header, but for a warning.
+    *width = *height = 0;
+    int result = tjDecompressHeader3(handle, data, static_cast<unsigned long>(length), width, height, &subsampling, &colorspace);
+    int code = kOk;
+    if (colorspace < 0 || *width < 1 || *height < 1) {
+        code = fail(kBadImage, err, err_length, "not a readable JPEG: %s", result != 0 ? tjGetErrorStr2(handle) : "it holds no image");
+    } else if (colorspace == TJCS_CMYK || colorspace == TJCS_YCCK) {
+        code = fail(kBadImage, err, err_length, "the JPEG has four-colour (CMYK) pixels; save it as RGB");
+    } else {
+        code = check_size(length, *width, *height, err, err_length);
     }
-    if (*colorspace == TJCS_CMYK || *colorspace == TJCS_YCCK) {
-        return fail(kBadImage, err, err_length, "the JPEG has four-colour (CMYK) pixels; save it as RGB");
-    }
-    return check_size(length, *width, *height, err, err_length);
+    if (code != kOk) decompressor.drop();
+    return code;
 }
 
 void to_planes(const uint8_t* interleaved, int stride, uint8_t* planes, size_t pixels) {
@@ -127,18 +139,13 @@ int png_begin(png_image& image, const uint8_t* data, size_t length, char* err, i
 
 // Reads width and height of a JPEG from its header.
 GMX_API int gmx_jpeg_size(const uint8_t* data, size_t length, int* width, int* height, char* err, int err_length) {
-    tjhandle handle = decompressor.get();
-    if (handle == nullptr) return fail(kOutOfMemory, err, err_length, "no memory for a JPEG decoder");
-    int colorspace = 0;
-    return jpeg_header(handle, data, length, width, height, &colorspace, err, err_length);
+    return jpeg_header(data, length, width, height, err, err_length);
 }
 
 // Decodes a JPEG of known size into 3 planes; grey images get three equal planes.
 GMX_API int gmx_jpeg_decode(const uint8_t* data, size_t length, uint8_t* planes, int width, int height, char* err, int err_length) try {
-    tjhandle handle = decompressor.get();
-    if (handle == nullptr) return fail(kOutOfMemory, err, err_length, "no memory for a JPEG decoder");
-    int w = 0, h = 0, colorspace = 0;
-    int code = jpeg_header(handle, data, length, &w, &h, &colorspace, err, err_length);
+    int w = 0, h = 0;
+    int code = jpeg_header(data, length, &w, &h, err, err_length);
     if (code != kOk) return code;
     if (w != width || h != height) return fail(kBadArgument, err, err_length, "the JPEG is %d x %d, not %d x %d", w, h, width, height);
     const size_t pixels = static_cast<size_t>(w) * static_cast<size_t>(h);
@@ -148,11 +155,19 @@ GMX_API int gmx_jpeg_decode(const uint8_t* data, size_t length, uint8_t* planes,
     // A progressive JPEG of thousands of empty scans takes minutes to decode.
     flags |= TJFLAG_LIMITSCANS;
 #endif
+    tjhandle handle = decompressor.get();
     if (tjDecompress2(handle, data, static_cast<unsigned long>(length), scratch.data(), w, 0, h, TJPF_RGB, flags) != 0) {
-        const char* text = tjGetErrorStr2(handle);
-        if (tjGetErrorCode(handle) == TJERR_FATAL || warning_means_lost_pixels(text)) {
-            return fail(kBadImage, err, err_length, "damaged JPEG: %s", text);
+        // The text is that of the last warning or of a fatal error. Where the last was harmless, a second decoding that stops at the first
+        // one tells whether that was, too.
+        bool harmless = is_harmless(tjGetErrorStr2(handle));
+        if (harmless) {
+            std::vector<uint8_t> again(3 * pixels);
+            tjDecompress2(handle, data, static_cast<unsigned long>(length), again.data(), w, 0, h, TJPF_RGB, flags | TJFLAG_STOPONWARNING);
+            harmless = is_harmless(tjGetErrorStr2(handle));
         }
+        if (!harmless) code = fail(kBadImage, err, err_length, "damaged JPEG: %s", tjGetErrorStr2(handle));
+        decompressor.drop();
+        if (!harmless) return code;
     }
     to_planes(scratch.data(), 3, planes, pixels);
     if (scratch.capacity() > (size_t{8} << 20)) std::vector<uint8_t>().swap(scratch);
