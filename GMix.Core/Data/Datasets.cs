@@ -80,7 +80,8 @@ public static class Datasets
             $"{train.ClassCount} class folders, {train.Count} train and {test.Count} test images of {train.Width}x{train.Height}"));
     }
 
-    private static DatasetSplits OpenOfficial(DatasetInfo info, string dir, OpenOptions options)
+    /// <summary>Opens a set in an official format, for any description of it.</summary>
+    internal static DatasetSplits OpenOfficial(DatasetInfo info, string dir, OpenOptions options)
     {
         (string marker, Func<string, long?> wanted, Func<DataFolder, (ImageSet, ImageSet)> read) = Format(info, options);
         DataFolder folder = DataLocator.Find(info, dir, marker, wanted);

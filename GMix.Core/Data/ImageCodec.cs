@@ -10,6 +10,7 @@ public static unsafe partial class ImageCodec
 {
     private const string Library = "gmix_native";
     private const int MessageBytes = 256;
+    private static readonly Lazy<string?> Unavailable = new(Probe);
 
     /// <summary>Whether a file name ends in <c>.png</c>, <c>.jpg</c> or <c>.jpeg</c>, in any case.</summary>
     public static bool IsImageName(string name) => IsPng(name) || IsJpeg(name);
@@ -20,6 +21,7 @@ public static unsafe partial class ImageCodec
     /// <exception cref="DataFormatException">Not a readable image, or larger than 16,384 pixels a side or than its bytes can hold.</exception>
     public static (int Width, int Height) Size(ReadOnlySpan<byte> data, string file)
     {
+        Require();
         byte* message = stackalloc byte[MessageBytes];
         int width, height;
         fixed (byte* bytes = data)
@@ -44,6 +46,7 @@ public static unsafe partial class ImageCodec
         {
             throw new ArgumentException($"{planes.Length} bytes do not hold 3 planes of {width}x{height}.", nameof(planes));
         }
+        Require();
         byte* message = stackalloc byte[MessageBytes];
         fixed (byte* bytes = data, target = planes)
         {
@@ -62,6 +65,7 @@ public static unsafe partial class ImageCodec
     public static byte[] EncodeJpeg(ReadOnlySpan<byte> planes, int channels, int width, int height, int quality = 90)
     {
         CheckPlanes(planes, channels, width, height);
+        Require();
         byte* message = stackalloc byte[MessageBytes];
         fixed (byte* source = planes)
         {
@@ -83,6 +87,7 @@ public static unsafe partial class ImageCodec
     public static byte[] EncodePng(ReadOnlySpan<byte> planes, int channels, int width, int height)
     {
         CheckPlanes(planes, channels, width, height);
+        Require();
         byte* message = stackalloc byte[MessageBytes];
         fixed (byte* source = planes)
         {
@@ -97,13 +102,33 @@ public static unsafe partial class ImageCodec
         }
     }
 
+    private static void Require()
+    {
+        if (Unavailable.Value is { } reason)
+        {
+            throw new GMixInputException(reason);
+        }
+    }
+
+    private static string? Probe()
+    {
+        try
+        {
+            gmx_jpeg_bound(8, 8);
+            return null;
+        }
+        catch (Exception e) when (e is DllNotFoundException or EntryPointNotFoundException or BadImageFormatException)
+        {
+            return $"JPEG and PNG need the native library, which cannot be loaded ({DataFormatException.Printable(e.Message)}); run `dotnet fsi build.fsx -t Build`";
+        }
+    }
+
     private static bool IsPng(string name) => name.EndsWith(".png", StringComparison.OrdinalIgnoreCase);
 
     private static bool IsJpeg(string name) =>
         name.EndsWith(".jpg", StringComparison.OrdinalIgnoreCase) || name.EndsWith(".jpeg", StringComparison.OrdinalIgnoreCase);
 
-    private static bool HasPngSignature(ReadOnlySpan<byte> data) => 
-        data.Length >= 4 && data[0] == 0x89 && data[1..4].SequenceEqual("PNG"u8);
+    private static bool HasPngSignature(ReadOnlySpan<byte> data) => data.Length >= 4 && data[0] == 0x89 && data[1..4].SequenceEqual("PNG"u8);
 
     private static void CheckPlanes(ReadOnlySpan<byte> planes, int channels, int width, int height)
     {

@@ -23,9 +23,9 @@ constexpr int kBadArgument = -2;
 constexpr int kOutOfMemory = -3;
 
 constexpr int kMaxSide = 16384;
-// A whole JPEG spends at least one bit on each 8x8 block, 512 pixels a byte; PNG images beyond this are flat colour, not data.
-constexpr int64_t kPixelsPerByte = 1024;
-constexpr int64_t kFreePixels = 65536;
+// Photographs take 1 to 30 pixels a byte. Flat images take hundreds, which is granted to small ones: a megapixel is a few megabytes.
+constexpr int64_t kPixelsPerByte = 256;
+constexpr int64_t kFreePixels = 1 << 20;
 
 __attribute__((format(printf, 4, 5)))
 int fail(int code, char* err, int err_length, const char* format, ...) {

@@ -283,17 +283,45 @@ public sealed class DataStoreTests
         Assert.Contains("no files", Assert.Throws<GMixInputException>(() => DataStore.Verify("synthetic", temp.Path, cancel: Cancel)).Message);
     }
 
-    [Fact]
-    public void Official_counts_with_other_pixels_are_not_official()
+    [Theory]
+    [InlineData("cifar10")]
+    [InlineData("cifar100")]
+    public void Official_counts_need_the_official_pixels(string name)
     {
-        using TempFolder temp = new();
-        string folder = DataStore.Make("cifar100", temp.Path, new MakeOptions { TrainPerClass = 500, TestPerClass = 100 });
-        File.Delete(Path.Combine(folder, OfficialFormats.SyntheticMarker));
-        DataStatus status = DataStore.Verify("cifar100", temp.Path, cancel: Cancel);
-        Assert.Equal("damaged", status.State);
-        Assert.Contains(status.Reasons, r => r.StartsWith("train.bin: MD5", StringComparison.Ordinal));
-        // Opened all the same, with a note.
-        Assert.Contains("not the official images", Datasets.Open("cifar100", temp.Path, temp.Options).Source.Description);
+        using TempFolder temp = TestData.Made(name, 5, 1);
+        File.Delete(temp.At(Datasets.Get(name).Folder, OfficialFormats.SyntheticMarker));
+        // A description whose official counts are those of the made set, first with the real set's normalisation.
+        DatasetInfo info = Datasets.Get(name);
+        info = info with { TrainCount = 5 * info.ClassCount, TestCount = info.ClassCount };
+        DataStatus other = DataVerifier.Verify(info, temp.Path, null, Cancel);
+        Assert.Equal("damaged", other.State);
+        Assert.Contains("not the official images", Datasets.OpenOfficial(info, temp.Path, temp.Options).Source.Description);
+
+        DatasetSplits data = Datasets.Open(name, temp.Path, temp.Options);
+        info = info with { Published = Normalization.Compute(data.Train) };
+        DatasetSplits same = Datasets.OpenOfficial(info, temp.Path, temp.Options);
+        Assert.Equal("official", same.Source.Kind);
+        Assert.DoesNotContain("not the official", same.Source.Description);
+        DataStatus status = DataVerifier.Verify(info, temp.Path, null, Cancel);
+        if (name == "cifar100")
+        {
+            // Sums of its files are known, and cannot be met by made ones.
+            Assert.Equal("damaged", status.State);
+            Assert.Contains(status.Reasons, r => r.StartsWith("train.bin: MD5", StringComparison.Ordinal));
+        }
+        else
+        {
+            Assert.Equal("official", status.State);
+        }
+        // A name that fits and bytes that do not: an archive of the official size, checked by its sum.
+        Archives.TarFolder(temp.At(info.Folder), temp.At("zz.tar.gz"));
+        Directory.CreateDirectory(temp.At("only"));
+        File.Move(temp.At("zz.tar.gz"), temp.At("only", info.Files[0].Name));
+        byte[] bytes = File.ReadAllBytes(temp.At("only", info.Files[0].Name));
+        DatasetInfo archived = info with { Files = [info.Files[0] with { Bytes = bytes.Length }] };
+        Assert.Equal("damaged", DataVerifier.Verify(archived, temp.At("only"), null, Cancel).State);
+        archived = info with { Files = [info.Files[0] with { Bytes = bytes.Length, Md5 = Convert.ToHexStringLower(MD5.HashData(bytes)) }] };
+        Assert.Equal("official", DataVerifier.Verify(archived, temp.At("only"), null, Cancel).State);
     }
 
     [Fact]

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Numerics;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
@@ -24,9 +23,10 @@ public sealed class SyntheticImagesTests
     public void Generation_takes_less_than_a_second_and_a_smaller_set_is_a_prefix()
     {
         SyntheticImages.Generate(100, 100);
-        Stopwatch watch = Stopwatch.StartNew();
+        // Processor time, since other programs may hold the cores.
+        TimeSpan before = Environment.CpuUsage.TotalTime;
         (ImageSet train, ImageSet test) = SyntheticImages.Generate();
-        Assert.InRange(watch.Elapsed.TotalSeconds, 0, 1.0);
+        Assert.InRange((Environment.CpuUsage.TotalTime - before).TotalSeconds, 0, 1.0);
         (ImageSet few, _) = SyntheticImages.Generate(30, 10);
         Assert.True(Enumerable.Range(0, 30).All(i => few.Image(i).SequenceEqual(train.Image(i))));
         (ImageSet other, _) = SyntheticImages.Generate(30, 10, seed: 1);
