@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Formats.Tar;
 using System.IO.Compression;
 using GMix.Data;
@@ -91,7 +92,10 @@ public sealed class FuzzTests
         byte[] planes = new byte[3 * 32 * 32];
         SyntheticImages.Draw(planes, 32, 6, 1);
         byte[] png = ImageCodec.EncodePng(planes, 3, 32, 32);
-        Fuzz.Run("png", png, Decode, 0, 8, 12, 16, 20, 24, 25, 28, 29, 33, 37, 41);
+        int[] parts = [0, 8, 12, 16, 20, 24, 25, 28, 29, 33, 37, 41];
+        Fuzz.Run("png", png, Decode, parts);
+        // With right checksums, damage gets past the chunks' walls.
+        Fuzz.Run("png, checksums right", png, bytes => Decode(WithPngChecksums(bytes)), parts);
     }
 
     [Fact]
@@ -125,8 +129,15 @@ public sealed class FuzzTests
         {
             gzip.CopyTo(plain);
         }
-        Fuzz.Run($"tar {format}", plain.ToArray(), bytes => ReadArchive(temp.At("x.tar"), bytes),
-            [.. Enumerable.Range(0, (int)plain.Length / 512).SelectMany(i => new[] { 512 * i, 512 * i + 124, 512 * i + 148, 512 * i + 156 })]);
+        byte[] bare = plain.ToArray();
+        int[] headers = [.. Enumerable.Range(0, bare.Length / 512).Where(i => bare.AsSpan(512 * i + 257, 5).SequenceEqual("ustar"u8))
+            .SelectMany(i => new[] { 512 * i, 512 * i + 124, 512 * i + 148, 512 * i + 156, 512 * i + 257, 512 * i + 345, 512 * i + 512 })];
+        Fuzz.Run($"tar {format}", bare, bytes => ReadArchive(temp.At("x.tar"), bytes), headers);
+        Fuzz.Run($"tar {format}, checksums right", bare, bytes =>
+        {
+            FixChecksums(bytes);
+            ReadArchive(temp.At("x.tar"), bytes);
+        }, headers);
         // And around the compression.
         Fuzz.Run($"tar.gz {format}", File.ReadAllBytes(temp.At("a.tar.gz")), bytes => ReadArchive(temp.At("x.tar.gz"), bytes), 0, 3, 10, 12);
     }
@@ -163,6 +174,7 @@ public sealed class FuzzTests
         string target = temp.At("in", "target");
         Fuzz.Run("extraction", bytes, bad =>
         {
+            FixChecksums(bad);
             File.WriteAllBytes(temp.At("x.tar"), bad);
             Directory.CreateDirectory(target);
             try
@@ -186,9 +198,29 @@ public sealed class FuzzTests
                 continue;
             }
             tar.AsSpan(at + 148, 8).Fill((byte)' ');
-            int sum = tar.AsSpan(at, 512).ToArray().Sum(b => b);
+            int sum = 0;
+            foreach (byte b in tar.AsSpan(at, 512))
+            {
+                sum += b;
+            }
             System.Text.Encoding.ASCII.GetBytes(Convert.ToString(sum, 8).PadLeft(6, '0') + "\0 ", tar.AsSpan(at + 148, 8));
         }
+    }
+
+    private static byte[] WithPngChecksums(byte[] png)
+    {
+        // Chunks: length, type, content, CRC of type and content; all big-endian.
+        for (long at = 8; at + 12 <= png.Length;)
+        {
+            long length = BinaryPrimitives.ReadUInt32BigEndian(png.AsSpan((int)at));
+            if (at + 12 + length > png.Length)
+            {
+                break;
+            }
+            BinaryPrimitives.WriteUInt32BigEndian(png.AsSpan((int)(at + 8 + length)), ImageCodecTests.Crc32(png.AsSpan((int)at + 4, (int)length + 4)));
+            at += 12 + length;
+        }
+        return png;
     }
 
     private static void ReadArchive(string path, byte[] bytes)

@@ -80,7 +80,7 @@ public sealed class ImageCodecTests
         Assert.Contains("remature end", Assert.Throws<DataFormatException>(() => ImageCodec.Decode([.. jpeg[..^60], .. jpeg[^2..]], back, 32, 32, "x")).Message);
     }
 
-    private static uint Crc32(ReadOnlySpan<byte> bytes)
+    internal static uint Crc32(ReadOnlySpan<byte> bytes)
     {
         uint crc = 0xFFFFFFFF;
         foreach (byte b in bytes)
