@@ -3,7 +3,7 @@
 //   dotnet fsi build.fsx                      set up everything and run the main job, `gmix compare`
 //   dotnet fsi build.fsx -t Test              set up everything and run all tests
 //   dotnet fsi build.fsx -t NAME WORDS...     another target; the words go to its job
-//   dotnet fsi build.fsx --help               the targets
+//   dotnet fsi build.fsx -- --help            the targets
 //
 // Each step is skipped when its inputs have not changed since it last succeeded (.cache/stamps). Logs are in .cache/logs.
 

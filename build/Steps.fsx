@@ -21,6 +21,9 @@ let stop code line = raise (Stop(line, [], code))
 
 let private live = not Console.IsOutputRedirected
 
+/// On a terminal: a line that the next one takes the place of.
+let announce (text: string) = if live then printf "\r\027[K%s" text
+
 let private line (name: string) (what: string) (seconds: float option) =
     let time = match seconds with Some s -> sprintf "%7.1f s" s | None -> ""
     sprintf "  %-13s %-58s%s" name what time
@@ -28,14 +31,14 @@ let private line (name: string) (what: string) (seconds: float option) =
 /// Does `work` and prints one line: the step's name, what `work` says it did, and the seconds it took.
 /// On a terminal the line stands there from the start, with `doing`.
 let step name doing (work: unit -> string) =
-    if live then printf "\r%s\r" (line name (doing + " …") None)
+    announce (line name (doing + " …") None)
     let clock = Stopwatch.StartNew()
     try
         let said = work ()
-        if live then printf "\r\027[K"
+        announce ""
         printfn "%s" (line name said (Some clock.Elapsed.TotalSeconds))
     with _ ->
-        if live then printf "\r\027[K"
+        announce ""
         reraise ()
 
 let warn (text: string) = printfn "  warning       %s" text

@@ -1,0 +1,99 @@
+using GMix.Nn;
+using GMix.Torch;
+
+namespace GMix.Models;
+
+/// <summary>
+/// Wide residual network WRN-D-k (Zagoruyko and Komodakis 2016): D = 6N + 4 layers, width factor k, three groups of N pre-activation blocks with
+/// 16k, 32k, 64k channels. Works at any input size: the head averages over all positions.
+/// </summary>
+public sealed class WideResNet : Model
+{
+    private readonly Conv2d _conv1;
+    private readonly Group[] _groups;
+    private readonly BatchNorm2d _bn1;
+    private readonly Linear _fc;
+
+    /// <param name="depth">D, one of 10, 16, 22, 28, …</param>
+    /// <param name="width">k ≥ 1.</param>
+    /// <param name="classes">Classes.</param>
+    /// <param name="channels">Image channels.</param>
+    /// <param name="dropout">Probability of dropout between the two convolutions of a block; 0 as in the paper's experiments without it.</param>
+    /// <param name="stemStride">Stride of the first convolution: 1, or 2 for 96×96 images.</param>
+    public WideResNet(int depth, int width, int classes, int channels = 3, double dropout = 0, int stemStride = 1)
+    {
+        if (depth < 10 || (depth - 4) % 6 != 0) throw new GMixInputException($"wrn-{depth}-{width}: the depth must be 6N + 4, such as 10, 16, 22, 28, 34 or 40");
+        if (width < 1) throw new GMixInputException($"wrn-{depth}-{width}: the width factor must be at least 1");
+        Classes = classes;
+        var blocks = (depth - 4) / 6;
+        _conv1 = Add("conv1", new Conv2d(channels, 16, 3, stemStride, 1));
+        _groups =
+        [
+            Add("block1", new Group(blocks, 16, 16 * width, 1, dropout)),
+            Add("block2", new Group(blocks, 16 * width, 32 * width, 2, dropout)),
+            Add("block3", new Group(blocks, 32 * width, 64 * width, 2, dropout)),
+        ];
+        _bn1 = Add("bn1", new BatchNorm2d(64 * width));
+        _fc = Add("fc", new Linear(64 * width, classes));
+    }
+
+    /// <inheritdoc/>
+    public override int Classes { get; }
+
+    /// <inheritdoc/>
+    public override Tensor Forward(Tensor x, ForwardPass pass)
+    {
+        var h = _conv1.Forward(x);
+        for (var i = 0; i < _groups.Length; i++) h = pass.Stage(i + 1, _groups[i].Forward(h, pass));
+        return _fc.Forward(_bn1.ForwardRelu(h, pass).GlobalAveragePool());
+    }
+
+    /// <summary>A run of blocks of one width; the first changes resolution and width.</summary>
+    private sealed class Group : Module
+    {
+        private readonly Layers _layer;
+
+        public Group(int blocks, int inputs, int outputs, int stride, double dropout) => _layer = Add("layer", new Layers(blocks, inputs, outputs, stride, dropout));
+
+        public Tensor Forward(Tensor x, ForwardPass pass) => _layer.Forward(x, pass);
+    }
+
+    private sealed class Layers : Module
+    {
+        private readonly Block[] _blocks;
+
+        public Layers(int blocks, int inputs, int outputs, int stride, double dropout) =>
+            _blocks = [.. Enumerable.Range(0, blocks).Select(i => Add($"{i}", new Block(i == 0 ? inputs : outputs, outputs, i == 0 ? stride : 1, dropout)))];
+
+        public Tensor Forward(Tensor x, ForwardPass pass) => _blocks.Aggregate(x, (h, block) => block.Forward(h, pass));
+    }
+
+    /// <summary>
+    /// Pre-activation block: a = ReLU(BN(x)); y = conv(ReLU(BN(conv(a)))); plus x, or a 1×1 convolution of the activated input where the width changes.
+    /// </summary>
+    private sealed class Block : Module
+    {
+        private readonly BatchNorm2d _bn1, _bn2;
+        private readonly Conv2d _conv1, _conv2;
+        private readonly Conv2d? _shortcut;
+        private readonly double _dropout;
+
+        public Block(int inputs, int outputs, int stride, double dropout)
+        {
+            _dropout = dropout;
+            _bn1 = Add("bn1", new BatchNorm2d(inputs));
+            _conv1 = Add("conv1", new Conv2d(inputs, outputs, 3, stride, 1));
+            _bn2 = Add("bn2", new BatchNorm2d(outputs));
+            _conv2 = Add("conv2", new Conv2d(outputs, outputs, 3, 1, 1));
+            if (inputs != outputs) _shortcut = Add("convShortcut", new Conv2d(inputs, outputs, 1, stride));
+        }
+
+        public Tensor Forward(Tensor x, ForwardPass pass)
+        {
+            var a = _bn1.ForwardRelu(x, pass);
+            var y = _bn2.ForwardRelu(_conv1.Forward(a), pass);
+            y = _conv2.Forward(pass.ApplyDropout(y, _dropout));
+            return y + (_shortcut is null ? x : _shortcut.Forward(a));
+        }
+    }
+}

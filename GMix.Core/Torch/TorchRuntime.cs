@@ -1,0 +1,67 @@
+using System.Text;
+
+namespace GMix.Torch;
+
+/// <summary>Process-wide settings of libtorch and what the machine offers.</summary>
+public static unsafe class TorchRuntime
+{
+    private static bool _allocatorTuned;
+
+    /// <summary>libtorch's version, e.g. <c>1.13.1</c>.</summary>
+    public static string Version => Text(NativeMethods.gmx_torch_version);
+
+    /// <summary>libtorch's own description of how it was built (BLAS, oneDNN, OpenMP, CUDA), several lines.</summary>
+    public static string BuildInfo => Text(NativeMethods.gmx_build_info);
+
+    /// <summary>Threads that one operator may use; libtorch starts with what OpenMP gives it, GMix sets it.</summary>
+    public static int Threads
+    {
+        get => NativeMethods.gmx_get_threads();
+        set
+        {
+            var status = NativeMethods.gmx_set_threads(value);
+            if (status != 0) TorchException.Throw(status, $"setting {value} threads");
+        }
+    }
+
+    /// <summary>GPUs that this libtorch can use.</summary>
+    public static int CudaDevices => NativeMethods.gmx_cuda_devices();
+
+    /// <summary>Whether the processor multiplies bfloat16 in hardware (AVX512-BF16 or AMX); elsewhere bf16 is slower than float32.</summary>
+    public static bool CpuHasBFloat16 => NativeMethods.gmx_cpu_has_bf16() != 0;
+
+    /// <summary>Tensors alive in this process, counted by the shim.</summary>
+    public static long LiveTensors => NativeMethods.gmx_live_handles();
+
+    /// <summary>Lets glibc keep large freed blocks instead of paying page faults for them at every step. Takes effect once, for the process.</summary>
+    public static void TuneAllocator()
+    {
+        if (_allocatorTuned) return;
+        _allocatorTuned = true;
+        NativeMethods.gmx_tune_allocator();
+    }
+
+    /// <summary>Prefers deterministic kernels where libtorch has them (and turns cuDNN's search for the fastest off).</summary>
+    public static void SetDeterministic(bool on)
+    {
+        var status = NativeMethods.gmx_set_deterministic(on ? 1 : 0);
+        if (status != 0) TorchException.Throw(status, "choosing deterministic kernels");
+    }
+
+    /// <summary>Allows TF32 in float32 products and convolutions on a GPU; off unless asked for.</summary>
+    public static void SetTf32(bool on)
+    {
+        var status = NativeMethods.gmx_set_tf32(on ? 1 : 0);
+        if (status != 0) TorchException.Throw(status, "setting TF32");
+    }
+
+    private delegate int TextSource(byte* text, int capacity);
+
+    private static string Text(TextSource source)
+    {
+        var length = source(null, 0);
+        var bytes = new byte[length + 1];
+        fixed (byte* p = bytes) source(p, bytes.Length);
+        return Encoding.UTF8.GetString(bytes, 0, length);
+    }
+}

@@ -1,0 +1,52 @@
+using GMix.Nn;
+using GMix.Torch;
+
+namespace GMix.Training;
+
+/// <summary>Settings of <see cref="Sgd"/>; defaults as the original Mixup script has them.</summary>
+/// <param name="Momentum">μ in [0, 1).</param>
+/// <param name="WeightDecay">λ ≥ 0, added as λ w to the final gradient at the unperturbed weights.</param>
+/// <param name="Nesterov">Nesterov's variant.</param>
+/// <param name="ClipNorm">Largest norm of the final gradient, before weight decay; 0 for none.</param>
+public sealed record SgdOptions(double Momentum = 0.9, double WeightDecay = 1e-4, bool Nesterov = false, double ClipNorm = 0);
+
+/// <summary>
+/// Stochastic gradient descent with momentum in PyTorch's convention: d' = d + λ w; v ← μ v + d' (first v = d'); w ← w − η v, or with Nesterov
+/// w ← w − η (d' + μ v). On the flat vector: a few operators, however many parameters there are.
+/// </summary>
+public sealed class Sgd : IDisposable
+{
+    private readonly ParameterVector _weights;
+    private readonly SgdOptions _options;
+
+    /// <param name="weights">What is trained.</param>
+    /// <param name="options">See <see cref="SgdOptions"/>.</param>
+    public Sgd(ParameterVector weights, SgdOptions options)
+    {
+        (_weights, _options) = (weights, options);
+        Velocity = TensorScope.Detach(weights.Value.ZerosLike());
+    }
+
+    /// <summary>v, (d); all zeros before the first step, so that the first v is d'.</summary>
+    public Tensor Velocity { get; }
+
+    /// <summary>One update with direction d (d) and learning rate η.</summary>
+    public void Update(Tensor direction, double learningRate)
+    {
+        using var noGrad = Autograd.NoGrad();
+        var (mu, w) = (_options.Momentum, _weights.Value);
+        var d = direction;
+        if (_options.ClipNorm > 0) d = d * (_options.ClipNorm / (d.Norm() + 1e-12)).Clamp(0, 1).To(d.DType);
+        if (_options.WeightDecay != 0) d = d.Add(w, _options.WeightDecay);
+        if (mu == 0)
+        {
+            w.AddInPlace(d, -learningRate);
+            return;
+        }
+        Velocity.MultiplyInPlace(mu).AddInPlace(d);
+        w.AddInPlace(_options.Nesterov ? d.Add(Velocity, mu) : Velocity, -learningRate);
+    }
+
+    /// <summary>Frees the velocity.</summary>
+    public void Dispose() => Velocity.Dispose();
+}

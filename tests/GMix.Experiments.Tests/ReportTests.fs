@@ -1,0 +1,216 @@
+module GMix.Experiments.Tests.ReportTests
+
+open System
+open System.Diagnostics
+open System.IO
+open System.Text.Json
+open System.Text.RegularExpressions
+open System.Xml.Linq
+open Xunit
+open GMix
+open GMix.Experiments
+open GMix.Experiments.Tests.MadeUpRuns
+
+let private sixRuns name seeds = compare (freshFolder name) "cifar10" "wrn-16-2" six 24 seeds
+
+let private reportOf title runs =
+    Report.create title
+    |> Report.withRuns runs
+    |> Report.withRemarks [ "BG-Mix uses γ = 0.8 here." ]
+    |> Report.withCommand "gmix compare --dataset cifar10 --methods vanilla,sam"
+    |> Report.withWallTime (TimeSpan.FromSeconds 75.0)
+
+let private standard () = sixRuns "standard" [ 0; 1; 2 ] |> Summary.comparisons |> List.exactlyOne |> Charts.standard
+
+[<Fact>]
+let ``the standard figures hold a line per method with a band over seeds`` () =
+    let figures = standard ()
+    Assert.Equal(5, figures.Length)
+    for f in figures do
+        Assert.Equal(6, f.Series.Length)
+        Assert.All(f.Series, fun s -> Assert.True s.Band.IsSome)
+    let accuracy = figures.Head.Series.Head
+    Assert.Equal<float list>([ 1.0 .. 24.0 ], accuracy.X)
+    let low, high = accuracy.Band.Value
+    List.iter2 (fun (l: float) (y, h) -> Assert.True(l <= y && y <= h)) low (List.zip accuracy.Y high)
+
+[<Fact>]
+let ``every figure is well-formed SVG inside its frame`` () =
+    for figure in standard () do
+        let svg = XDocument.Parse(FigureSvg.standalone figure).Root
+        let frame = svg.Attribute(XName.Get "viewBox").Value.Split ' ' |> Array.map float
+        let name local = XName.Get(local, "http://www.w3.org/2000/svg")
+        let points =
+            [ for line in svg.Descendants(name "polyline") do
+                  for point in line.Attribute(XName.Get "points").Value.Split ' ' do
+                      let xy = point.Split ','
+                      float xy[0], float xy[1]
+              for circle in svg.Descendants(name "circle") do
+                  float (circle.Attribute(XName.Get "cx").Value), float (circle.Attribute(XName.Get "cy").Value) ]
+        Assert.True(points.Length >= 6)
+        for x, y in points do
+            Assert.InRange(x, 0.0, frame[2])
+            Assert.InRange(y, 0.0, frame[3])
+
+[<Fact>]
+let ``a figure with a single point, equal values or missing values can be drawn`` () =
+    let series x y = { Name = "a & b"; Colour = "#2f7bd0"; Dash = Dash.Dashed; Mark = Mark.Line; X = x; Y = y; Band = None }
+    for s in [ series [ 1.0 ] [ 5.0 ]; series [ 1.0; 2.0 ] [ 3.0; 3.0 ]; series [ 1.0; 2.0; 3.0 ] [ nan; 1.0; infinity ] ] do
+        let figure = Figure.create "f" "A < B" |> Figure.withAxes "x" "y" |> Figure.withSeries [ s ]
+        let svg = FigureSvg.standalone figure
+        XDocument.Parse svg |> ignore
+        Assert.DoesNotContain("NaN", svg)
+        Assert.DoesNotContain("∞", svg)
+        Assert.DoesNotContain("NaN", (FigurePlotly.json figure).ToJsonString())
+    Assert.Empty((Figure.create "f" "t" |> Figure.withSeries [ series [ 1.0 ] [ nan ] ]).Series)
+
+[<Fact>]
+let ``Plotly gets the same lines as the SVG`` () =
+    let figure = (standard ()).Head
+    let json = FigurePlotly.json figure
+    let traces = json["data"].AsArray()
+    Assert.Equal(3 * 6, traces.Count)
+    let named = traces |> Seq.filter (fun t -> not (isNull t["name"])) |> List.ofSeq
+    for trace, series in List.zip named figure.Series do
+        Assert.Equal(series.Name, trace["name"].ToString())
+        Assert.Equal(series.Colour, trace["line"].["color"].ToString())
+        Assert.Equal(24, trace["y"].AsArray().Count)
+
+let private luminance (colour: string) =
+    let channel at =
+        let c = float (Convert.ToInt32(colour.Substring(at, 2), 16)) / 255.0
+        if c <= 0.03928 then c / 12.92 else ((c + 0.055) / 1.055) ** 2.4
+    0.2126 * channel 1 + 0.7152 * channel 3 + 0.0722 * channel 5
+
+let private contrast a b =
+    let a, b = luminance a, luminance b
+    (max a b + 0.05) / (min a b + 0.05)
+
+[<Fact>]
+let ``every colour can be seen on light and dark ground`` () =
+    for colour in Palette.colours do
+        for ground in [ "#ffffff"; "#14171b" ] do
+            Assert.True(contrast colour ground >= 3.4, $"{colour} on {ground}: {contrast colour ground}")
+
+[<Fact>]
+let ``a method without a colour of its own gets the same one every time`` () =
+    Assert.Equal(Palette.style "my-method", Palette.style "my-method")
+    Assert.Equal(("#d9480f", Dash.Solid), Palette.style "dgmix")
+    Assert.Equal(4, [ 0..3 ] |> List.map (Palette.dashOf "dgmix") |> List.distinct |> List.length)
+
+[<Fact>]
+let ``a sweep draws one line per method and a level line for what is not swept`` () =
+    let runs = compare (freshFolder "sweep") "cifar10" "mlp" [ gmix; dgmix 0.1; dgmix 0.5; dgmix 0.9 ] 4 [ 0; 1 ]
+    let groups = Summary.groups runs
+    let gamma (g: GroupSummary) = if g.Method.Name = "dgmix" then Some(g.Method.Extra["gamma"].GetDouble()) else None
+    let figure = Charts.sweep "gamma" "γ" "γ" "Acc" gamma (fun g -> Some g.Acc) groups
+    Assert.Equal<string list>([ "G-Mix"; "DG-Mix" ], figure.Series |> List.map (fun s -> s.Name))
+    for s in figure.Series do
+        Assert.Equal<float list>([ 0.1; 0.5; 0.9 ], s.X)
+    Assert.Equal(1, figure.Series.Head.Y |> List.distinct |> List.length)
+    Assert.Equal(Scale.Log, figure.X.Scale)
+
+[<Fact>]
+let ``the page states the finding, the table and the evidence, and loads nothing`` () =
+    let html = sixRuns "page" [ 0; 1; 2 ] |> reportOf "Six <methods>" |> Report.render
+    for text in
+        [ "Six &lt;methods&gt;"
+          "DG-Mix has the best test accuracy"
+          "BG-Mix uses"
+          "0123456789ab"
+          "1.13.1"
+          "OpenBLAS"
+          "Example CPU &amp; Co &lt;2 GHz&gt;"
+          "float32"
+          "2 threads"
+          "gmix compare --dataset cifar10"
+          "3 seeds"
+          "higher is better"
+          "88.61 / 12.13"
+          "Nemenyi" ] do
+        Assert.Contains(text, html)
+    Assert.DoesNotContain("{{", Regex.Replace(html, "(?s)<script>.*?</script>", ""))
+    // outside the library's own text nothing names another host
+    let own = Regex.Replace(html, "(?s)<script>.*?</script>", "").Replace("http://www.w3.org/2000/svg", "")
+    Assert.DoesNotMatch("(src|href)=|https?://|@import", own)
+    use figures = JsonDocument.Parse(Regex.Match(html, "(?s)id=\"figures\">(.*?)</script>").Groups[1].Value)
+    Assert.Equal(5, figures.RootElement.EnumerateObject() |> Seq.length)
+
+[<Fact>]
+let ``runs of two data sets make two sections`` () =
+    let root = freshFolder "two-sets"
+    compare root "cifar10" "wrn-16-2" [ vanilla; mixup ] 3 [ 0; 1 ] |> ignore
+    let html = compare root "svhn" "mobilenet" [ vanilla; mixup ] 3 [ 0; 1 ] |> reportOf "Two" |> Report.render
+    Assert.Contains("<h2>CIFAR-10, WRN-16-2</h2>", html)
+    Assert.Contains("<h2>SVHN, MobileNet</h2>", html)
+
+[<Fact>]
+let ``unfinished and failed runs are named`` () =
+    let root = freshFolder "unfinished"
+    write root "c" (settings "svhn" "mlp" vanilla 4 0) 4 |> ignore
+    let folder = write root "c" (settings "svhn" "mlp" mixup 4 0) 2
+    RunStore.markFailed folder "the loss is NaN"
+    let html = RunStore.list root |> reportOf "Unfinished" |> Report.render
+    Assert.Contains("failed (the loss is NaN)", html)
+
+[<Fact>]
+let ``nothing to report is said in one line`` () =
+    let error = Assert.Throws<GMixInputException>(fun () -> Report.create "Empty" |> Report.render |> ignore)
+    Assert.Contains("nothing to report", error.Message)
+
+let private chromium =
+    [ "chromium"; "chromium-browser"; "google-chrome" ]
+    |> List.collect (fun name -> (Environment.GetEnvironmentVariable "PATH").Split ':' |> List.ofArray |> List.map (fun dir -> Path.Combine(dir, name)))
+    |> List.tryFind File.Exists
+
+/// Runs the browser on a page without a network and returns what it printed: the page as it stands after its scripts, and its console.
+let private browse (page: string) (arguments: string list) =
+    match chromium with
+    | None ->
+        Assert.Skip "no Chromium on the PATH"
+        "", ""
+    | Some program ->
+        let profile = freshFolder ("chromium-" + Path.GetFileNameWithoutExtension page)
+        let start = ProcessStartInfo(program, RedirectStandardOutput = true, RedirectStandardError = true)
+        for argument in
+            [ "--headless"; "--no-sandbox"; "--disable-gpu"; "--disable-quic"; "--no-first-run"; "--disable-background-networking"
+              "--disable-component-update"; "--disable-sync"; "--disable-dev-shm-usage"; "--host-resolver-rules=MAP * ~NOTFOUND"
+              $"--user-data-dir={profile}"; "--enable-logging=stderr"; "--virtual-time-budget=8000" ]
+            @ arguments
+            @ [ Uri(page).AbsoluteUri ] do
+            start.ArgumentList.Add argument
+        use browser = Process.Start start
+        let errors = browser.StandardError.ReadToEndAsync()
+        let output = browser.StandardOutput.ReadToEndAsync()
+        if not (browser.WaitForExit 90000) then
+            browser.Kill true
+            Assert.Fail "Chromium did not finish within 90 s"
+        output.Result, errors.Result
+
+let private consoleLines (errors: string) = errors.Split '\n' |> Array.filter (fun line -> line.Contains ":CONSOLE")
+
+[<Fact>]
+let ``in a browser the page renders its figures by Plotly without an error and without a network`` () =
+    match Report.findPlotly () with
+    | None -> Assert.Skip "no plotly.min.js in .cache/js"
+    | Some plotly ->
+        let page = Path.Combine(freshFolder "browser", "report.html")
+        let runs = sixRuns "browser-runs" [ 0; 1; 2 ]
+        reportOf "Six methods" runs |> Report.withPlotly plotly |> Report.save page |> ignore
+        let dom, errors = browse page [ "--dump-dom"; "--window-size=1280,900" ]
+        Assert.Empty(consoleLines errors)
+        Assert.Equal(5, Regex.Matches(dom, "<figure id=\"[^\"]+\" class=\"on\">").Count)
+        Assert.Equal(5, Regex.Matches(dom, "class=\"live js-plotly-plot\"").Count)
+        // six methods drawn in each of the four line figures
+        Assert.True(Regex.Matches(dom, "class=\"js-line\"").Count >= 24)
+
+[<Fact>]
+let ``in a browser the page without Plotly keeps its still figures`` () =
+    let page = Path.Combine(freshFolder "browser-plain", "plain.html")
+    let empty = Path.Combine(Path.GetDirectoryName page, "none.js")
+    File.WriteAllText(empty, "")
+    sixRuns "browser-plain-runs" [ 0 ] |> reportOf "Six methods" |> Report.withPlotly empty |> Report.save page |> ignore
+    let dom, errors = browse page [ "--dump-dom"; "--window-size=390,844" ]
+    Assert.Empty(consoleLines errors)
+    Assert.DoesNotContain("class=\"on\"", dom)
+    Assert.Equal(5, Regex.Matches(dom, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox").Count)
