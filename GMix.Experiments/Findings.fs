@@ -13,6 +13,8 @@ type OrderingTest =
       Claimed: string list
       /// Titles by mean rank, worst first.
       Observed: string list
+      /// Data sets and models among the blocks; the rest of the blocks are seeds.
+      Settings: int
       Friedman: FriedmanResult
       Page: PageResult }
 
@@ -118,6 +120,16 @@ module Findings =
               notConverged comparison ]
             |> List.choose id }
 
+    /// The finding over several comparisons: who wins how often, and each comparison's headline.
+    let ofAll (comparisons: Comparison list) : Finding =
+        let winners =
+            comparisons
+            |> List.countBy (fun c -> (c.Groups |> List.maxBy (fun g -> g.Acc.Mean)).Method.Title)
+            |> List.sortByDescending snd
+            |> List.map (fun (title, count) -> $"{title} in {count}")
+        { Headline = $"""Best test accuracy in {comparisons.Length} comparisons: {String.Join(", ", winners)}."""
+          Details = comparisons |> List.map (fun c -> (ofComparison c).Headline) }
+
     /// Tests the claim 'DG ≥ BG ≥ G-Mix ≥ Mixup ≥ SAM ≥ Vanilla' on best test accuracy over all blocks (data set, model, seed) in which every one of
     /// the methods present took part. None with fewer than three methods or two blocks.
     let ordering (comparisons: Comparison list) : OrderingTest option =
@@ -142,6 +154,7 @@ module Findings =
             Some
                 { Claimed = names |> List.map title
                   Observed = List.zip names (List.ofArray friedman.MeanRanks) |> List.sortByDescending snd |> List.map (fst >> title)
+                  Settings = comparisons.Length
                   Friedman = friedman
                   Page = Statistics.page table }
 
@@ -161,6 +174,8 @@ module Findings =
             |> List.filter (fun ((_, lower), (_, higher)) -> lower - higher > f.CriticalDifference)
             |> List.map (fun ((lower, _), (higher, _)) -> $"{higher} above {lower}")
         [ $"Mean rank over {f.Blocks} blocks (data set, model, seed), 1 = best: {ranks}."
+          if test.Settings = 1 then
+              "All blocks are seeds of one data set and model: the tests below speak about that setting only."
           $"Friedman: χ² = {Format.number 2 f.ChiSquare}, {pText f.PValue}"
           + (if f.PValue < 0.05 then ": the methods are not all alike." else ": no difference among the methods is established.")
           $"Nemenyi, 5 %%: mean ranks differ when more than {Format.number 2 f.CriticalDifference} apart; of the neighbours in the claimed order: "

@@ -91,8 +91,10 @@ module Report =
               $"<thead><tr>{head}</tr></thead><tbody>"
               yield! table.Rows |> List.mapi (fun i cells -> $"<tr>{row i cells}</tr>")
               "</tbody></table></div>"
-              if not table.Legend.IsEmpty then
-                  let lines = table.Legend |> List.map paragraph |> String.concat ""
+              match TableWriters.rankLegend table @ table.Legend with
+              | [] -> ()
+              | legend ->
+                  let lines = legend |> List.map paragraph |> String.concat ""
                   $"<div class=\"legend\">{lines}</div>" ]
 
     let private figureHtml (figure: Figure) =
@@ -145,7 +147,7 @@ module Report =
 
     let private warningsOf (runs: Run list) =
         [ for run in runs do
-              let name = $"{run.Config.Method.Title}, seed {run.Config.Seed}"
+              let name = $"{run.Config.Method.Title} on {Tables.datasetTitle run.Config.Dataset}, {Tables.modelTitle run.Config.Model}, seed {run.Config.Seed}"
               match run.State with
               | RunState.Complete -> ()
               | RunState.Partial epochs -> $"{name}: {epochs} of {run.Config.Epochs} epochs; this run is not finished."
@@ -155,15 +157,12 @@ module Report =
     let private comparisonHtml several (figures: Figure list) (comparison: Comparison) =
         let colours = comparison.Groups |> List.map (fun g -> fst (Palette.style g.Method.Name))
         let table = Tables.comparison comparison
-        let warnings = comparison.Runs |> List.map (fun r -> r.Run) |> warningsOf
         join
             [ "<section>"
               if several then
                   $"<h2>{escape table.Title}</h2>"
-                  findingHtml (Findings.ofComparison comparison)
-              if not warnings.IsEmpty then
-                  let lines = warnings |> List.map paragraph |> String.concat ""
-                  $"<div class=\"remarks\">{lines}</div>"
+                  let details = (Findings.ofComparison comparison).Details |> List.map (fun d -> $"<li>{escape d}</li>") |> String.concat ""
+                  $"<ul>{details}</ul>"
               (if several then "<h3>Results</h3>" else "<h2>Results</h2>")
               // a page with one comparison has its scale in the header
               (if several then $"<p class=\"scale\">{escape table.Scale}</p>" else "")
@@ -237,10 +236,14 @@ module Report =
                 [ "<div class=\"page\">"
                   $"<header><div><h1>{escape report.Title}</h1><p class=\"scale\">{escape summary}</p></div><button id=\"theme\" type=\"button\" hidden>Dark</button></header>"
                   "<main>"
-                  if not several then
-                      yield! comparisons |> List.map (Findings.ofComparison >> findingHtml)
-                  if not report.Remarks.IsEmpty then
-                      let lines = report.Remarks |> List.map paragraph |> String.concat ""
+                  match comparisons with
+                  | [] -> ()
+                  | [ one ] -> findingHtml (Findings.ofComparison one)
+                  | many -> findingHtml (Findings.ofAll many)
+                  match report.Remarks @ warningsOf report.Runs with
+                  | [] -> ()
+                  | remarks ->
+                      let lines = remarks |> List.map paragraph |> String.concat ""
                       $"<div class=\"remarks\">{lines}</div>"
                   for table in report.Tables do
                       $"<h2>{escape table.Title}</h2><p class=\"scale\">{escape table.Scale}</p>"

@@ -38,6 +38,7 @@ type RunSettings =
       Preset: string
       /// "none" or "standard".
       Augment: string
+      [<JsonRequired>]
       Epochs: int
       Batch: int
       Lr: float
@@ -50,6 +51,7 @@ type RunSettings =
       Precision: string
       Threads: int
       Device: string
+      [<JsonRequired>]
       Seed: int
       [<JsonExtensionData>]
       Extra: ExtraFields }
@@ -57,7 +59,9 @@ type RunSettings =
 /// The data a run saw, after any limit.
 [<CLIMutable>]
 type DataInfo =
-    { Train: int
+    { [<JsonRequired>]
+      Train: int
+      [<JsonRequired>]
       Test: int
       Classes: int
       /// "official", "subset" or "synthetic".
@@ -99,6 +103,7 @@ type RunFile =
 [<CLIMutable>]
 type EpochRecord =
     { /// 1-based.
+      [<JsonRequired>]
       Epoch: int
       Lr: float option
       TrainLoss: float option
@@ -107,6 +112,7 @@ type EpochRecord =
       /// Accuracy on the vicinal (mixed) training batches of this epoch.
       VicinalAcc: float option
       TestLoss: float option
+      [<JsonRequired>]
       TestAcc: float
       /// TestAcc - VicinalAcc; higher is better.
       Gap: float option
@@ -114,6 +120,7 @@ type EpochRecord =
       /// TestAcc - CleanTrainAcc.
       CleanGap: float option
       /// Seconds of training in this epoch, without evaluation.
+      [<JsonRequired>]
       Seconds: float
       ImagesPerSecond: float option
       /// Full-batch equivalents in this epoch.

@@ -84,10 +84,9 @@ let write root name (settings: RunSettings) count =
     if count = settings.Epochs then File.WriteAllText(RunStore.weightsPath folder, "")
     folder
 
-/// A comparison of `methods` over `seeds`, written below `root` and read back.
+/// A comparison of `methods` over `seeds`, written below `root`; every run there is read back.
 let compare root dataset model methods epochs seeds =
     for method in methods do
         for seed in seeds do
             write root "compare" (settings dataset model method epochs seed) epochs |> ignore
-    let order = methods |> List.mapi (fun i (m: MethodConfig) -> m.Combine + m.Name, i) |> Map.ofList
-    RunStore.list root |> List.sortBy (fun r -> order[r.Config.Method.Combine + r.Config.Method.Name], r.Config.Seed)
+    RunStore.list root

@@ -143,6 +143,7 @@ let ``runs of two data sets make two sections`` () =
     let html = compare root "svhn" "mobilenet" [ vanilla; mixup ] 3 [ 0; 1 ] |> reportOf "Two" |> Report.render
     Assert.Contains("<h2>CIFAR-10, WRN-16-2</h2>", html)
     Assert.Contains("<h2>SVHN, MobileNet</h2>", html)
+    Assert.Contains("Best test accuracy in 2 comparisons: Mixup in 2.", html)
 
 [<Fact>]
 let ``unfinished and failed runs are named`` () =
@@ -152,6 +153,10 @@ let ``unfinished and failed runs are named`` () =
     RunStore.markFailed folder "the loss is NaN"
     let html = RunStore.list root |> reportOf "Unfinished" |> Report.render
     Assert.Contains("failed (the loss is NaN)", html)
+    // a run that failed before its first epoch is in no table, but is not kept quiet
+    let early = write root "c" (settings "svhn" "mlp" sam 4 0) 0
+    RunStore.markFailed early "out of memory"
+    Assert.Contains("SAM on SVHN, MLP, seed 0: failed (out of memory)", RunStore.list root |> reportOf "Early" |> Report.render)
 
 [<Fact>]
 let ``nothing to report is said in one line`` () =

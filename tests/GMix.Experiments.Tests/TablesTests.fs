@@ -78,6 +78,58 @@ let ``unequal numbers of seeds are shown`` () =
     Assert.Contains("n", table.Columns)
     Assert.Contains("1 run unfinished", table.Scale)
 
+[<Fact>]
+let ``groups and comparisons come in the paper's order whatever the order on disk`` () =
+    let root = freshFolder "order"
+    compare root "synthetic" "mlp" [ dgmix 0.5; vanilla ] 2 [ 0 ] |> ignore
+    compare root "cifar10" "wrn-16-2" [ dgmix 0.1; vanilla; sam ] 2 [ 0 ] |> ignore
+    compare root "svhn" "mobilenet" [ mixup; sam ] 2 [ 0 ] |> ignore
+    for runs in [ RunStore.list root; RunStore.list root |> List.rev ] do
+        let comparisons = Summary.comparisons runs
+        Assert.Equal<string list>([ "svhn"; "cifar10"; "synthetic" ], comparisons |> List.map (fun c -> c.Dataset))
+        Assert.Equal<string list>([ "Vanilla"; "SAM"; "DG-Mix" ], comparisons[1].Groups |> List.map (fun g -> g.Label))
+    let batches =
+        [ for batch in [ 128; 32; 64 ] do
+              let s = { settings "svhn" "mlp" mixup 2 0 with Batch = batch }
+              { Folder = ""; File = RunStore.describe "b" s data environment; Epochs = epochsOf s 2; State = RunState.Complete; Warnings = [] } ]
+    Assert.Equal<string list>([ "Mixup (batch 32)"; "Mixup (batch 64)"; "Mixup (batch 128)" ], Summary.groups batches |> List.map (fun g -> g.Label))
+
+let private twoSets () =
+    let root = freshFolder "paper-tables"
+    compare root "cifar10" "wrn-16-4" six 5 [ 0; 1; 2 ] |> ignore
+    compare root "svhn" "mobilenet" [ vanilla; mixup ] 5 [ 0; 1; 2 ] |> Summary.comparisons
+
+[<Fact>]
+let ``tables I and II put the paper's number behind ours`` () =
+    let table = PaperTables.accuracy "Table I" (twoSets ())
+    Assert.Equal<string list>(
+        [ "Method"; "SVHN MobileNet Acc %"; "SVHN MobileNet Gap"; "CIFAR-10 WRN-16-4 Acc %"; "CIFAR-10 WRN-16-4 Gap" ], table.Columns)
+    let cell title column = (table.Rows |> List.find (fun r -> r.Head.Text = title) |> List.item column).Text
+    Assert.EndsWith("(95.14)", cell "Mixup" 1)
+    Assert.EndsWith("(19.19)", cell "Mixup" 4)
+    Assert.Equal("–", cell "DG-Mix" 1)
+    Assert.DoesNotContain("(", cell "DG-Mix" 3)
+    Assert.Contains("not comparable", String.concat " " table.Legend)
+
+[<Fact>]
+let ``table III states passes in theory beside measured seconds`` () =
+    let passes (m: MethodConfig) = match m.Name with "vanilla" | "mixup" -> Some(1.0, 1.0) | "dgmix" -> Some(3.0, 2.0) | _ -> None
+    let table = PaperTables.time passes (twoSets ())
+    let cell title column = (table.Rows |> List.find (fun r -> r.Head.Text = title) |> List.item column).Text
+    Assert.Equal("3 F + 2 R", cell "DG-Mix" 1)
+    Assert.Equal("2.33", cell "DG-Mix" 2)
+    Assert.Equal("–", cell "SAM" 1)
+    Assert.Contains("(9164.8)", cell "DG-Mix" 5)
+    Assert.Equal("1.00", cell "Vanilla" 6)
+
+[<Fact>]
+let ``differences to the row above are paired over shared seeds`` () =
+    let table = PaperTables.differences (twoSets ())
+    let cell title column = (table.Rows |> List.find (fun r -> r.Head.Text = title) |> List.item column).Text
+    Assert.Equal("–", cell "Vanilla" 1)
+    Assert.Matches(@"^\+\d", cell "Mixup" 1)
+    Assert.Matches("(better|worse|not distinguishable)$", cell "Mixup" 2)
+
 let private small: Table =
     { Title = "T_1"
       Scale = "50 % of it"
@@ -86,7 +138,8 @@ let private small: Table =
         [ [ Cell.text "a|b"; { Text = "1.00 ± 0.10"; Rank = Some 1 } ]
           [ Cell.text "say \"x\""; { Text = "0.90"; Rank = Some 2 } ]
           [ Cell.text "c"; { Text = "0.80"; Rank = Some 3 } ]
-          [ Cell.text "d"; Cell.missing ] ]
+          [ Cell.text "d-1"; Cell.missing ]
+          [ Cell.text "e"; Cell.text "-2.5" ] ]
       Legend = [ "Legend & more." ] }
 
 [<Fact>]
@@ -99,17 +152,19 @@ let ``Markdown`` () =
 
 [<Fact>]
 let ``CSV`` () =
-    Assert.Equal("Method,\"Acc, %\"\na|b,1.00 ± 0.10\n\"say \"\"x\"\"\",0.90\nc,0.80\nd,\n", TableWriters.csv small)
+    Assert.Equal("Method,\"Acc, %\"\na|b,1.00 ± 0.10\n\"say \"\"x\"\"\",0.90\nc,0.80\nd-1,\ne,-2.5\n", TableWriters.csv small)
 
 [<Fact>]
 let ``LaTeX`` () =
     let text = TableWriters.latex small
-    Assert.Contains(@"\caption{T\_1. 50 \% of it.}", text)
+    Assert.Contains(@"\caption{T\_1}", text)
+    Assert.Contains(@"50 \% of it", text)
     Assert.Contains(@"\begin{tabular}{lr}", text)
     Assert.Contains(@"a|b & \textbf{1.00 $\pm$ 0.10} \\", text)
     Assert.Contains(@"\underline{0.90}", text)
     Assert.Contains(@"\textit{0.80}", text)
-    Assert.Contains(@"d & -- \\", text)
+    Assert.Contains(@"d-1 & -- \\", text)
+    Assert.Contains(@"e & $-$2.5 \\", text)
     Assert.Contains(@"Legend \& more.", text)
 
 [<Fact>]
