@@ -40,10 +40,14 @@ module Charts =
     let private idOf kind (comparison: Comparison) = $"{kind}-{slug comparison.Dataset}-{slug comparison.Model}"
 
     let private perEpoch kind title y caption measure (comparison: Comparison) =
+        let series = comparison.Groups |> withOrdinals |> List.choose (lineOf measure)
+        let last = series |> List.collect (fun s -> s.X) |> List.fold max 1.0
         Figure.create (idOf kind comparison) title
         |> Figure.withAxes "epoch" y
         |> Figure.withCaption (caption + bandWords comparison)
-        |> Figure.withSeries (comparison.Groups |> withOrdinals |> List.choose (lineOf measure))
+        // chosen from so few epochs, ticks would fall between them
+        |> (if last <= 10.0 then Figure.withXTicks [ 1.0 .. last ] else id)
+        |> Figure.withSeries series
 
     /// Test accuracy per epoch (Fig. 2).
     let accuracy (comparison: Comparison) =

@@ -5,9 +5,13 @@ open System
 /// The paper's Tables I to III over our runs: methods as rows, data sets and models as columns, the published number beside ours where it is known.
 [<RequireQualifiedAccess>]
 module PaperTables =
-    /// The rows: every method label of any comparison, in the order of the first comparison that has it.
+    /// The rows: every method label of any comparison, in the paper's order.
     let private labels (comparisons: Comparison list) =
-        comparisons |> List.collect (fun c -> c.Groups |> List.map (fun g -> g.Label)) |> List.distinct
+        comparisons
+        |> List.collect (fun c -> c.Groups)
+        |> List.distinctBy (fun g -> g.Label)
+        |> List.sortBy (fun g -> Summary.rowRank g.Method.Name)
+        |> List.map (fun g -> g.Label)
 
     let private groupOf (comparison: Comparison) label = comparison.Groups |> List.tryFind (fun g -> g.Label = label)
 
@@ -72,7 +76,7 @@ module PaperTables =
             "Acc against the row above, points"
             comparisons
             [ for c in comparisons do columnTitle c, cell c ]
-            [ Tables.differenceLegend ]
+            [ "The row above is the next one that has a value in the same column. " + Tables.differenceLegend ]
 
     /// Table III: training seconds, and what theory says about them. `passes` gives the full-batch forwards and backwards of one step, where known; a
     /// backward counts as two forwards.

@@ -69,11 +69,12 @@ module Report =
     /// Negative numbers with a true minus sign, for people's eyes only: files keep the hyphen.
     let private withMinus (text: string) = Regex.Replace(text, @"(?<![\w.\-])-(?=\d)", "−")
 
-    let private cellHtml tag (extra: string) (cell: Cell) =
+    let private cellHtml rowHeader (extra: string) (cell: Cell) =
+        let start, tag = if rowHeader then "th scope=\"row\"", "th" else "td", "td"
         let text = escape (withMinus cell.Text)
         match cell.Rank with
-        | Some rank -> $"<{tag}><span class=\"rank{rank}\">{extra}{text}</span><sup>{rank}</sup></{tag}>"
-        | None -> $"<{tag}>{extra}{text}</{tag}>"
+        | Some rank -> $"<{start}><span class=\"rank{rank}\">{extra}{text}</span><sup>{rank}</sup></{tag}>"
+        | None -> $"<{start}>{extra}{text}</{tag}>"
 
     /// `colours`: one per row, shown before its name; empty for none. `words`: columns of text, set left.
     let private tableHtml (colours: string list) words (table: Table) =
@@ -83,7 +84,7 @@ module Report =
             | None -> ""
         let row index cells =
             cells
-            |> List.mapi (fun i c -> if i = 0 then cellHtml "th" (swatch index) c else cellHtml "td" "" c)
+            |> List.mapi (fun i c -> if i = 0 then cellHtml true (swatch index) c else cellHtml false "" c)
             |> String.concat ""
         let head = table.Columns |> List.map (fun c -> $"<th scope=\"col\">{escape c}</th>") |> String.concat ""
         join

@@ -159,7 +159,10 @@ module Summary =
                 { g with Label = $"""{g.Method.Title} ({String.Join(", ", words)})""" })
 
     /// The paper's rows from top to bottom; the table's "row above" follows it.
-    let private rows = [ "vanilla"; "sam"; "mixup"; "gmix"; "bgmix"; "dgmix" ]
+    let private paperRows = [ "vanilla"; "sam"; "mixup"; "gmix"; "bgmix"; "dgmix" ]
+
+    /// Where a method stands among the rows: its place in the paper, others after them.
+    let rowRank (methodName: string) = paperRows |> List.tryFindIndex ((=) methodName) |> Option.defaultValue paperRows.Length
 
     /// The paper's columns from left to right.
     let private columns = [ "svhn"; "stl10"; "cifar10"; "cifar100"; "tiny-imagenet" ]
@@ -181,7 +184,7 @@ module Summary =
         |> List.groupBy (fun r -> RunStore.groupKeyOf r.Run.Config r.Run.File.Data)
         |> List.map (snd >> groupOf)
         |> withLabels
-        |> List.sortBy (fun g -> rankIn rows g.Method.Name, rankIn appearance g.Method.Name, naturalKey g.Label)
+        |> List.sortBy (fun g -> rowRank g.Method.Name, rankIn appearance g.Method.Name, naturalKey g.Label)
 
     /// One comparison per data set and model: the paper's data sets first, in its order.
     let comparisons (runs: Run list) : Comparison list =

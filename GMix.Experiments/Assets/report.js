@@ -21,7 +21,7 @@
     layout.plot_bgcolor = "rgba(0,0,0,0)";
     layout.margin = { l: 52, r: 12, t: 10, b: 44 };
     layout.hoverlabel = { bgcolor: ground, bordercolor: line, font: { color: ink } };
-    layout.legend = { orientation: "h", xref: "container", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom", font: { size: 12 } };
+    layout.legend = { orientation: "h", tracegroupgap: 2, x: 0, xanchor: "left", y: 1.02, yanchor: "bottom", font: { size: 12 } };
     layout.xaxis = Object.assign({}, axis, layout.xaxis, { showgrid: false, ticks: "outside", showline: true });
     layout.yaxis = Object.assign({}, axis, layout.yaxis);
     // a finger scrolls the page; a mouse draws a box to zoom in, a double click goes back

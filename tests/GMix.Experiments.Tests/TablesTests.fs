@@ -105,6 +105,7 @@ let ``tables I and II put the paper's number behind ours`` () =
     Assert.Equal<string list>(
         [ "Method"; "SVHN MobileNet Acc %"; "SVHN MobileNet Gap"; "CIFAR-10 WRN-16-4 Acc %"; "CIFAR-10 WRN-16-4 Gap" ], table.Columns)
     let cell title column = (table.Rows |> List.find (fun r -> r.Head.Text = title) |> List.item column).Text
+    Assert.Equal<string list>([ "Vanilla"; "SAM"; "Mixup"; "G-Mix"; "BG-Mix"; "DG-Mix" ], table.Rows |> List.map (fun r -> r.Head.Text))
     Assert.EndsWith("(95.14)", cell "Mixup" 1)
     Assert.EndsWith("(19.19)", cell "Mixup" 4)
     Assert.Equal("–", cell "DG-Mix" 1)
