@@ -295,3 +295,10 @@ module Report =
     let save (path: string) (report: Report) : string =
         RunStore.writeAtomically path (render report)
         path
+
+    /// Writes every figure of the page as FOLDER/ID.svg, for papers. Returns the paths.
+    let saveFigures (folder: string) (report: Report) : string list =
+        [ for figure in (Summary.comparisons report.Runs |> List.collect Charts.standard) @ report.Figures do
+              let path = Path.Combine(folder, figure.Id + ".svg")
+              FigureSvg.save path figure
+              path ]

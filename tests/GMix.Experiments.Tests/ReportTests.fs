@@ -54,7 +54,7 @@ let ``every figure is well-formed SVG inside its frame`` () =
 
 [<Fact>]
 let ``a figure with a single point, equal values or missing values can be drawn`` () =
-    let series x y = { Name = "a & b"; Colour = "#2f7bd0"; Dash = Dash.Dashed; Mark = Mark.Line; X = x; Y = y; Band = None }
+    let series x y = { Name = "a & b"; Colour = "#1f6feb"; Dash = Dash.Dashed; Mark = Mark.Line; X = x; Y = y; Band = None }
     for s in [ series [ 1.0 ] [ 5.0 ]; series [ 1.0; 2.0 ] [ 3.0; 3.0 ]; series [ 1.0; 2.0; 3.0 ] [ nan; 1.0; infinity ] ] do
         let figure = Figure.create "f" "A < B" |> Figure.withAxes "x" "y" |> Figure.withSeries [ s ]
         let svg = FigureSvg.standalone figure
@@ -76,11 +76,13 @@ let ``Plotly gets the same lines as the SVG`` () =
         Assert.Equal(series.Colour, trace["line"].["color"].ToString())
         Assert.Equal(24, trace["y"].AsArray().Count)
 
-let private luminance (colour: string) =
-    let channel at =
-        let c = float (Convert.ToInt32(colour.Substring(at, 2), 16)) / 255.0
-        if c <= 0.03928 then c / 12.92 else ((c + 0.055) / 1.055) ** 2.4
-    0.2126 * channel 1 + 0.7152 * channel 3 + 0.0722 * channel 5
+/// Linear red, green and blue.
+let private linear (colour: string) =
+    [| for at in [ 1; 3; 5 ] do
+           let c = float (Convert.ToInt32(colour.Substring(at, 2), 16)) / 255.0
+           if c <= 0.03928 then c / 12.92 else ((c + 0.055) / 1.055) ** 2.4 |]
+
+let private luminance (colour: string) = Array.map2 (*) [| 0.2126; 0.7152; 0.0722 |] (linear colour) |> Array.sum
 
 let private contrast a b =
     let a, b = luminance a, luminance b
@@ -90,12 +92,41 @@ let private contrast a b =
 let ``every colour can be seen on light and dark ground`` () =
     for colour in Palette.colours do
         for ground in [ "#ffffff"; "#14171b" ] do
-            Assert.True(contrast colour ground >= 3.4, $"{colour} on {ground}: {contrast colour ground}")
+            Assert.True(contrast colour ground >= 3.0, $"{colour} on {ground}: {contrast colour ground}")
+
+/// Linear colours as people with a full deficiency see them (Machado, Oliveira and Fernandes 2009).
+let private deficiencies =
+    [ "none", [ [ 1.0; 0.0; 0.0 ]; [ 0.0; 1.0; 0.0 ]; [ 0.0; 0.0; 1.0 ] ]
+      "protanopia", [ [ 0.152286; 1.052583; -0.204868 ]; [ 0.114503; 0.786281; 0.099216 ]; [ -0.003882; -0.048116; 1.051998 ] ]
+      "deuteranopia", [ [ 0.367322; 0.860646; -0.227968 ]; [ 0.280085; 0.672501; 0.047413 ]; [ -0.011820; 0.042940; 0.968881 ] ] ]
+
+/// CIE L*a*b* of a linear colour.
+let private lab (rgb: float[]) =
+    let c = rgb |> Array.map (fun v -> Math.Clamp(v, 0.0, 1.0))
+    let f t = if t > 0.008856 then Math.Cbrt t else 7.787 * t + 16.0 / 116.0
+    let x = f ((0.4124 * c[0] + 0.3576 * c[1] + 0.1805 * c[2]) / 0.9505)
+    let y = f (0.2126 * c[0] + 0.7152 * c[1] + 0.0722 * c[2])
+    let z = f ((0.0193 * c[0] + 0.1192 * c[1] + 0.9505 * c[2]) / 1.089)
+    [| 116.0 * y - 16.0; 500.0 * (x - y); 200.0 * (y - z) |]
+
+[<Fact>]
+let ``the six methods stay apart for people with a colour vision deficiency`` () =
+    for name, matrix in deficiencies do
+        let seen =
+            six
+            |> List.map (fun m ->
+                let rgb = linear (fst (Palette.style m.Name))
+                m.Title, lab [| for row in matrix -> List.map2 (*) row (List.ofArray rgb) |> List.sum |])
+        for i in 0 .. seen.Length - 1 do
+            for j in 0 .. i - 1 do
+                let (a, first), (b, second) = seen[i], seen[j]
+                let distance = Array.map2 (fun x y -> (x - y) ** 2.0) first second |> Array.sum |> sqrt
+                Assert.True(distance >= 15.0, $"{a} and {b} under {name}: {distance}")
 
 [<Fact>]
 let ``a method without a colour of its own gets the same one every time`` () =
     Assert.Equal(Palette.style "my-method", Palette.style "my-method")
-    Assert.Equal(("#d9480f", Dash.Solid), Palette.style "dgmix")
+    Assert.Equal(("#ba3512", Dash.Solid), Palette.style "dgmix")
     Assert.Equal(4, [ 0..3 ] |> List.map (Palette.dashOf "dgmix") |> List.distinct |> List.length)
 
 [<Fact>]
@@ -157,6 +188,14 @@ let ``unfinished and failed runs are named`` () =
     let early = write root "c" (settings "svhn" "mlp" sam 4 0) 0
     RunStore.markFailed early "out of memory"
     Assert.Contains("SAM on SVHN, MLP, seed 0: failed (out of memory)", RunStore.list root |> reportOf "Early" |> Report.render)
+
+[<Fact>]
+let ``figures are saved as SVG beside the report`` () =
+    let paths = reportOf "Six" (sixRuns "figures" [ 0 ]) |> Report.saveFigures (freshFolder "figures-svg")
+    Assert.Equal(5, paths.Length)
+    Assert.Contains("accuracy-cifar10-wrn-16-2.svg", paths |> List.map Path.GetFileName)
+    for path in paths do
+        XDocument.Load path |> ignore
 
 [<Fact>]
 let ``nothing to report is said in one line`` () =
