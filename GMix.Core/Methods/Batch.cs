@@ -41,8 +41,14 @@ public sealed record VicinalBatch(Tensor Inputs, Targets Targets)
     /// <summary>n.</summary>
     public int Count => (int)Targets.A.Count;
 
-    /// <summary>Mixes hidden activations at a stage, for methods that mix there instead of at the input.</summary>
+    /// <summary>Changes hidden activations at a stage, for methods that mix there instead of at the input.</summary>
     public Func<int, Tensor, Tensor>? AtStage { get; init; }
+
+    /// <summary>The stage that <see cref="AtStage"/> changes; a network without that stage is an error.</summary>
+    public int Stage { get; init; }
+
+    /// <summary>Whether this is the batch as the data set gave it.</summary>
+    internal bool IsThe(Batch batch) => ReferenceEquals(Inputs, batch.Images) && !Targets.Mixed && AtStage is null;
 
     /// <summary>What a mix found out on the way, for diagnostics and traces (MaxUp: the losses of all copies).</summary>
     public IReadOnlyDictionary<string, Tensor> Found { get; init; } = new Dictionary<string, Tensor>();

@@ -6,6 +6,13 @@ namespace GMix.Methods;
 /// <param name="LabelSmoothing">s in [0, 1): the target becomes (1 − s) y + s / classes.</param>
 public sealed record Loss(double LabelSmoothing = 0)
 {
+    /// <summary>Refuses settings out of their range.</summary>
+    /// <exception cref="GMixInputException">s is not in [0, 1).</exception>
+    public void Check()
+    {
+        if (LabelSmoothing is not (>= 0 and < 1)) throw new GMixInputException(FormattableString.Invariant($"--label-smoothing {LabelSmoothing:R}: must be at least 0 and below 1"));
+    }
+
     /// <summary>(n) losses −Σ y ln softmax(logits), with y = λ a + (1 − λ) b.</summary>
     /// <param name="logits">(n, classes).</param>
     /// <param name="targets">(n).</param>

@@ -23,6 +23,9 @@ public sealed record MethodOptions
     public int? Every { get; init; }
     /// <summary>Perturb from this epoch on, from 0.</summary>
     public int? FromEpoch { get; init; }
+
+    /// <summary>The same values under another preset (F# has no <c>with</c> for C# records).</summary>
+    public MethodOptions ForPreset(Preset preset) => this with { Preset = preset };
 }
 
 /// <summary>Two ways to read the paper's protocol: <c>Fair</c> trains all methods on one augmentation; <c>Paper</c> leaves crop and flip out for methods that do not mix.</summary>

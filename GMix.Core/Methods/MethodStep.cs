@@ -3,27 +3,6 @@ using GMix.Torch;
 
 namespace GMix.Methods;
 
-/// <summary>Everything a step found out. Tensors live in the scope the step ran in.</summary>
-/// <param name="Direction">d, (d): what the optimizer is given.</param>
-/// <param name="Logits">(n, classes) of the first pass.</param>
-/// <param name="Batch">The vicinal batch.</param>
-/// <param name="LossesAtW">l_i(w), (n).</param>
-/// <param name="GradientNorm">|g| of the first pass, a float64 scalar.</param>
-public sealed record StepResult(Tensor Direction, Tensor Logits, VicinalBatch Batch, Tensor LossesAtW, Tensor GradientNorm)
-{
-    /// <summary>l_i(w+ε), (n); null for a step without perturbation.</summary>
-    public Tensor? LossesAtPerturbed { get; init; }
-
-    /// <summary>Indices of B₊, ascending; null where nothing was selected.</summary>
-    public Tensor? Selected { get; init; }
-
-    /// <summary>|ε|, a float64 scalar; null for a step without perturbation.</summary>
-    public Tensor? EpsilonNorm { get; init; }
-
-    /// <summary>What else the method found (<c>projection</c>: DG-Mix's c), by name.</summary>
-    public IReadOnlyDictionary<string, Tensor> Found { get; init; } = new Dictionary<string, Tensor>();
-}
-
 /// <summary>
 /// Runs one step of any method: draw, mix, gradient at w, perturb, losses at w + ε, combine, restore. The optimizer's update comes after.
 /// It never asks the device for a number.
@@ -32,14 +11,21 @@ public sealed class MethodStep : IScorer, IDisposable
 {
     private readonly Generator _generator;
     private readonly Loss _loss;
+    private readonly BatchNormMode _laterPasses;
+    private Tensor? _scope;
+    private Draw _draw = Draw.None;
+    private int _count;
+    private double _forwards, _backwards;
 
     /// <param name="network">The network; its BatchNorm statistics move once a step, in the first pass.</param>
     /// <param name="method">Its words must fit together, see <see cref="Method.Check"/>.</param>
-    /// <param name="loss">Per-example loss.</param>
+    /// <param name="loss">Per-example loss; the method's own when not given.</param>
     public MethodStep(Network network, Method method, Loss? loss = null)
     {
         method.Check();
-        (Network, Method, _loss) = (network, method, loss ?? new Loss());
+        (Network, Method, _loss) = (network, method, loss ?? method.Loss);
+        _loss.Check();
+        _laterPasses = method.LaterStatistics == LaterStatistics.Update ? BatchNormMode.Train : BatchNormMode.TrainFrozen;
         _generator = new Generator(network.Device);
     }
 
@@ -56,50 +42,113 @@ public sealed class MethodStep : IScorer, IDisposable
     public StepResult Run(Batch batch, StepContext at)
     {
         var (mix, perturb, combine) = (Method.Mix, Method.Perturb, Method.Combine);
+        (_draw, _count, _forwards, _backwards) = (at.Draw, batch.Count, 0, 0);
 
         VicinalBatch vicinal;
         using (Autograd.NoGrad()) vicinal = mix.Apply(batch, at.Draw, this);
-        var (losses, logits) = Losses(vicinal, at.Draw, null, BatchNormMode.Train);
+        var perturbs = perturb.Active && perturb.When.Perturbs(at);
+        var ascentBatch = perturbs && perturb.AscentOn == AscentBatch.Clean ? new VicinalBatch(batch.Images, new Targets(batch.Labels)) : vicinal;
+        var elsewhere = ascentBatch != vicinal && !vicinal.IsThe(batch);
+
+        // the first pass is the one whose losses, logits and statistics count; it needs no graph where the ascent has a pass of its own
+        Tensor losses, logits;
+        using (elsewhere && !combine.NeedsGradient ? Autograd.NoGrad() : Autograd.WithGrad())
+            (losses, logits) = Losses(vicinal, null, BatchNormMode.Train);
         var lossesAtW = losses.Detach();
 
-        if (!perturb.Active || !perturb.When.Perturbs(at))
+        if (!perturbs)
         {
-            var g = Network.Parameters.Gradient(losses.Mean());
+            var g = Gradient(losses);
             using (Autograd.NoGrad())
-                return new StepResult(combine.Between(g, State), logits.Detach(), vicinal, lossesAtW, g.Norm()) { Found = vicinal.Found };
+                return Counted(new StepResult(combine.Between(g, State), logits.Detach(), vicinal, lossesAtW, g.Norm()) { Found = vicinal.Found });
         }
 
-        // where the ascent follows another loss, a method that also wants ∇L(w) costs one more backward through the same graph
-        var own = !perturb.AscendsTrainingLoss && combine.NeedsGradient ? Network.Parameters.Gradient(losses.Mean(), retainGraph: true) : null;
-        var ascent = Network.Parameters.Gradient(perturb.AscentLosses(logits, vicinal.Targets, losses).Mean());
-        Tensor epsilon;
-        using (Autograd.NoGrad()) epsilon = perturb.Epsilon(Network.Parameters, ascent, at);
+        // where the ascent follows another loss, a method that also wants ∇L(w) costs one more backward
+        var ownGraph = elsewhere || !perturb.AscendsTrainingLoss;
+        var own = ownGraph && combine.NeedsGradient ? Gradient(losses, retainGraph: !elsewhere) : null;
+        var ascent = elsewhere ? AscentGradient(ascentBatch) : Gradient(perturb.AscentLosses(logits, vicinal.Targets, losses, at.Draw));
+        var epsilon = Climb(ascentBatch, ascent, at);
 
         SecondPass second;
         Tensor direction;
         using (var away = Network.Parameters.Perturbed(epsilon))
         {
-            second = new SecondPass(this, vicinal, lossesAtW, own ?? ascent, away.Home, at);
+            second = new SecondPass(this, vicinal, lossesAtW, ownGraph ? own : ascent, away.Home, at);
             direction = combine.Direction(second);
         }
 
         using (Autograd.NoGrad())
-            return new StepResult(direction, logits.Detach(), vicinal, lossesAtW, ascent.Norm())
+            return Counted(new StepResult(direction, logits.Detach(), vicinal, lossesAtW, ascent.Norm())
             {
                 LossesAtPerturbed = second.LossesAtPerturbed,
                 Selected = second.Selected,
                 EpsilonNorm = epsilon.Norm(),
                 Found = second.Found.Count == 0 ? vicinal.Found : second.Found.Concat(vicinal.Found).ToDictionary(),
-            };
+            });
     }
 
-    /// <summary>Per-example losses and logits of the batch, or of some of its rows, at the weights as they are.</summary>
-    internal (Tensor Losses, Tensor Logits) Losses(VicinalBatch batch, Draw draw, Tensor? rows, BatchNormMode mode = BatchNormMode.TrainFrozen)
+    private StepResult Counted(StepResult result) => result with { Forwards = _forwards, Backwards = _backwards };
+
+    /// <summary>ε by as many ascent steps as the perturbation takes, the first from the gradient at w.</summary>
+    private Tensor Climb(VicinalBatch batch, Tensor gradient, StepContext at)
     {
-        var pass = new ForwardPass(mode) { Dropout = _generator, DropoutSeed = draw.Seed, Rows = rows, FullCount = batch.Count, AtStage = batch.AtStage };
+        var perturb = Method.Perturb;
+        Tensor epsilon;
+        using (Autograd.NoGrad()) epsilon = perturb.Epsilon(Network.Parameters, InScope(gradient), at);
+        for (var i = 1; i < perturb.Ascents; i++)
+        {
+            Tensor further;
+            using (Network.Parameters.Perturbed(epsilon)) further = AscentGradient(batch);
+            using (Autograd.NoGrad()) epsilon = perturb.Further(Network.Parameters, epsilon, InScope(further), at);
+        }
+        return epsilon;
+    }
+
+    private Tensor AscentGradient(VicinalBatch batch)
+    {
+        var (losses, logits) = Losses(batch, null);
+        return Gradient(Method.Perturb.AscentLosses(logits, batch.Targets, losses, _draw));
+    }
+
+    /// <summary>The gradient with zeros at weights that are not perturbed.</summary>
+    private Tensor InScope(Tensor gradient)
+    {
+        if (Method.Perturb.Scope == PerturbScope.All) return gradient;
+        _scope ??= TensorScope.Detach(Network.Parameters.PerPart(part => part.Parameter.Shape.Length > 1 ? 1 : 0));
+        return gradient * _scope;
+    }
+
+    /// <summary>∇ of the mean of per-example losses, (d).</summary>
+    /// <param name="losses">With a graph.</param>
+    /// <param name="retainGraph">Keep the graph for a further gradient.</param>
+    /// <param name="share">The share of the batch that the graph runs through.</param>
+    internal Tensor Gradient(Tensor losses, bool retainGraph = false, double share = 1)
+    {
+        _backwards += share;
+        return Network.Parameters.Gradient(losses.Mean(), retainGraph);
+    }
+
+    /// <summary>Per-example losses and logits of the batch, or of some of its rows, at the weights as they are; a pass after the first.</summary>
+    internal (Tensor Losses, Tensor Logits) Losses(VicinalBatch batch, Tensor? rows) => Losses(batch, rows, _laterPasses);
+
+    private (Tensor Losses, Tensor Logits) Losses(VicinalBatch batch, Tensor? rows, BatchNormMode mode)
+    {
+        _forwards += (rows?.Count ?? batch.Count) / (double)_count;
+        var reached = 0;
+        var pass = new ForwardPass(mode)
+        {
+            Dropout = _generator, DropoutSeed = _draw.Seed, Rows = rows, FullCount = batch.Count,
+            AtStage = batch.AtStage is not { } change ? null : (stage, h) =>
+            {
+                reached = Math.Max(reached, stage);
+                return change(stage, h);
+            },
+        };
         var inputs = rows is null ? batch.Inputs : batch.Inputs.Rows(rows);
         var targets = rows is null ? batch.Targets : batch.Targets.Rows(rows);
         var logits = Network.Logits(inputs, pass);
+        if (batch.AtStage is not null && batch.Stage > reached)
+            throw new GMixInputException($"--layers {batch.Stage}: {Network.Model.GetType().Name} has stages 0 to {reached} only, so {Method.Title} cannot mix there");
         return (_loss.PerExample(logits, targets), logits);
     }
 
@@ -107,13 +156,14 @@ public sealed class MethodStep : IScorer, IDisposable
     public Tensor Score(VicinalBatch batch)
     {
         using var noGrad = Autograd.NoGrad();
-        return Losses(batch, Draw.None, null).Losses;
+        return Losses(batch, null, BatchNormMode.TrainFrozen).Losses;
     }
 
     /// <summary>Frees the generator and the carried state.</summary>
     public void Dispose()
     {
         _generator.Dispose();
+        _scope?.Dispose();
         State.Dispose();
     }
 }

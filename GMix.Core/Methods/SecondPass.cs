@@ -45,19 +45,23 @@ public sealed class SecondPass
     /// <summary>Per-example losses of the whole batch at w + ε, with a graph.</summary>
     public Tensor Losses()
     {
-        var losses = _step.Losses(Batch, At.Draw, null).Losses;
+        var losses = _step.Losses(Batch, null).Losses;
         LossesAtPerturbed = losses.Detach();
         return losses;
     }
 
     /// <summary>∇ of the mean of those losses, (d).</summary>
-    public Tensor Gradient(Tensor losses, bool retainGraph = false) => _step.Network.Parameters.Gradient(losses.Mean(), retainGraph);
+    public Tensor Gradient(Tensor losses, bool retainGraph = false) => _step.Gradient(losses, retainGraph);
+
+    /// <summary>∇ of the mean over some rows that run by themselves, (d); null for all rows.</summary>
+    internal Tensor GradientOfRows(Tensor? rows) => _step.Gradient(_step.Losses(Batch, rows).Losses, share: (double)(rows?.Count ?? Batch.Count) / Batch.Count);
 
     /// <summary>Scores the batch at w + ε and splits it.</summary>
     public Parts Select(Selection selection)
     {
         Tensor? graph = null;
-        if (selection.Subset == SubsetForward.Reuse) graph = Losses();
+        // where everything is selected, the scoring pass is the pass to go back through
+        if (selection.Subset == SubsetForward.Reuse || selection.Size(Batch.Count) == Batch.Count) graph = Losses();
         else
             using (Autograd.NoGrad()) Losses();
         using var noGrad = Autograd.NoGrad();
@@ -90,16 +94,10 @@ public sealed class SecondPass
         public Tensor GradientOfMinusAtBase()
         {
             using (_pass._step.Network.Parameters.At(_pass._home))
-                return _pass.Gradient(_pass._step.Losses(_pass.Batch, _pass.At.Draw, Minus).Losses);
+                return _pass.GradientOfRows(Minus);
         }
 
-        private Tensor GradientOf(Tensor rows, bool retainGraph)
-        {
-            if (_graph is not null) return _pass.Gradient(_graph.Rows(rows), retainGraph);
-            // the whole batch by itself needs no copy of it
-            var all = Minus is null;
-            return _pass.Gradient(_pass._step.Losses(_pass.Batch, _pass.At.Draw, all ? null : rows).Losses);
-        }
+        private Tensor GradientOf(Tensor rows, bool retainGraph) => _graph is null ? _pass.GradientOfRows(rows) : _pass.Gradient(Minus is null ? _graph : _graph.Rows(rows), retainGraph);
 
         /// <summary>Drops the graph.</summary>
         public void Dispose() => _graph?.Dispose();

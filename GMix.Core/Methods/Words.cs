@@ -25,6 +25,12 @@ public abstract record Mix
 
     /// <summary>Whether the rows of the vicinal batch can run by themselves; not so where a row's activations need another row's.</summary>
     public virtual bool RowsAreIndependent => true;
+
+    /// <summary>Forward passes of the whole batch that making the vicinal batch takes.</summary>
+    public virtual double Forwards => 0;
+
+    /// <summary>Why these settings cannot work, in words that finish 'TITLE: '; null where they can.</summary>
+    public virtual string? Problem => null;
 }
 
 /// <summary>What a <see cref="Mix"/> may ask of the network.</summary>
@@ -34,11 +40,35 @@ public interface IScorer
     Tensor Score(VicinalBatch batch);
 }
 
+/// <summary>Which weights are perturbed.</summary>
+public enum PerturbScope
+{
+    /// <summary>All that are trained, BatchNorm and biases included.</summary>
+    All,
+    /// <summary>Convolution and linear weights; BatchNorm and biases stay.</summary>
+    Weights,
+}
+
+/// <summary>Whose loss the ascent climbs, where a method mixes.</summary>
+public enum AscentBatch
+{
+    /// <summary>The vicinal batch's, as G-Mix's algorithm says.</summary>
+    Mixed,
+    /// <summary>The batch's as it is, by a pass of its own.</summary>
+    Clean,
+}
+
 /// <summary>Second word of a method: at which weights is the gradient taken?</summary>
 public abstract record Perturb
 {
     /// <summary>When the perturbation happens; every step unless said otherwise.</summary>
     public When When { get; init; } = When.EveryStep;
+
+    /// <summary>Which weights it moves; all unless said otherwise.</summary>
+    public PerturbScope Scope { get; init; }
+
+    /// <summary>Whose loss it climbs; the vicinal batch's unless said otherwise.</summary>
+    public AscentBatch AscentOn { get; init; }
 
     /// <summary>Whether there is a perturbation at all.</summary>
     public virtual bool Active => true;
@@ -46,8 +76,15 @@ public abstract record Perturb
     /// <summary>Radius ρ, where the method has one.</summary>
     public virtual double Radius => 0;
 
+    /// <summary>Ascent steps; each after the first costs a forward and a backward.</summary>
+    public virtual int Ascents => 1;
+
     /// <summary>The per-example losses whose mean the ascent gradient is taken of: the training losses, unless a method ascends another loss.</summary>
-    public virtual Tensor AscentLosses(Tensor logits, Targets targets, Tensor losses) => losses;
+    /// <param name="logits">(n, classes), with a graph.</param>
+    /// <param name="targets">The labels.</param>
+    /// <param name="losses">Training losses (n), with the same graph.</param>
+    /// <param name="draw">What the step drew.</param>
+    public virtual Tensor AscentLosses(Tensor logits, Targets targets, Tensor losses, Draw draw) => losses;
 
     /// <summary>Whether <see cref="AscentLosses"/> are the training losses.</summary>
     public virtual bool AscendsTrainingLoss => true;
@@ -57,6 +94,16 @@ public abstract record Perturb
     /// <param name="gradient">Gradient of the mean ascent loss at w, shape (d).</param>
     /// <param name="at">Where training is (for a radius that follows the learning rate) and what was drawn.</param>
     public abstract Tensor Epsilon(ParameterVector weights, Tensor gradient, StepContext at);
+
+    /// <summary>The next ε of a perturbation of several <see cref="Ascents"/>.</summary>
+    /// <param name="weights">w.</param>
+    /// <param name="epsilon">ε so far, (d).</param>
+    /// <param name="gradient">Gradient of the mean ascent loss at w + ε, (d).</param>
+    /// <param name="at">Where training is, and what was drawn.</param>
+    public virtual Tensor Further(ParameterVector weights, Tensor epsilon, Tensor gradient, StepContext at) => throw new InvalidOperationException($"{this} is one ascent step");
+
+    /// <summary>What follows the settings in <see cref="object.ToString"/>: scope and ascent batch where they differ from the defaults.</summary>
+    protected string Details => (Scope == PerturbScope.All ? "" : ", perturb=weights") + (AscentOn == AscentBatch.Mixed ? "" : ", ascentOn=clean");
 }
 
 /// <summary>Third word of a method: whose gradients count, and how do they add up?</summary>
@@ -68,8 +115,14 @@ public abstract record Combine
     /// <summary>Whether it runs a part of the batch by itself.</summary>
     public virtual bool RunsParts => false;
 
+    /// <summary>What to do where <see cref="RunsParts"/> stands in the way.</summary>
+    public virtual string PartsAdvice => "use --subset reuse";
+
     /// <summary>Whether it uses the training loss's gradient at w.</summary>
     public virtual bool NeedsGradient => false;
+
+    /// <summary>What the passes at w + ε cost.</summary>
+    public virtual Cost Cost => new(1, 1);
 
     /// <summary>The update direction d, shape (d), from passes at w + ε.</summary>
     public abstract Tensor Direction(SecondPass pass);

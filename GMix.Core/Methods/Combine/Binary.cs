@@ -25,6 +25,9 @@ public sealed record Binary(double Gamma = 0.8, SelectionScore Score = Selection
     public override bool RunsParts => Subset == SubsetForward.Recompute;
 
     /// <inheritdoc/>
+    public override Cost Cost => RunsParts && Gamma < 1 ? new(1 + Gamma, Gamma) : new(1, 1);
+
+    /// <inheritdoc/>
     public override Tensor Direction(SecondPass pass)
     {
         using var parts = pass.Select(Selection);

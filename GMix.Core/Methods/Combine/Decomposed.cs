@@ -30,6 +30,15 @@ public sealed record Decomposed(double Gamma = 0.5, double Kappa = 1, SelectionS
     public override bool RunsParts => Subset == SubsetForward.Recompute || MinusAtBase;
 
     /// <inheritdoc/>
+    public override Cost Cost => Gamma == 1 ? new(1, 1)
+        : Subset == SubsetForward.Recompute ? new(2, 1)
+        : MinusAtBase ? new(1 + (1 - Gamma), 1 + (1 - Gamma))
+        : new(1, 2);
+
+    /// <inheritdoc/>
+    public override string PartsAdvice => MinusAtBase ? "take g₋ at w + ε, with --subset reuse" : base.PartsAdvice;
+
+    /// <inheritdoc/>
     public override Tensor Direction(SecondPass pass)
     {
         using var parts = pass.Select(Selection);

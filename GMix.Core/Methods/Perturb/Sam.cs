@@ -29,5 +29,5 @@ public sealed record Sam(double Rho = 0.05) : Perturb
     internal static Tensor Ascent(Tensor gradient, double rho) => gradient * (rho / (gradient.Norm() + Delta)).To(gradient.DType);
 
     /// <inheritdoc/>
-    public override string ToString() => $"SAM(rho={Rho:R})";
+    public override string ToString() => $"SAM(rho={Rho:R}{Details})";
 }
