@@ -34,19 +34,38 @@ module Findings =
                 | Some interval -> $"95 %% interval {Format.signed 2 interval.Low} to {Format.signed 2 interval.High}"
                 | None -> ""
 
+    /// Wilson's 95 % interval, in percent, of an accuracy on one test set; None without test images.
+    let private sampling (accuracy: float) (images: int) =
+        if images < 1 then None
+        else
+            let interval = Statistics.wilson 0.95 (accuracy / 100.0 * float images) images
+            Some { Low = 100.0 * interval.Low; High = 100.0 * interval.High }
+
+    /// The accuracy of guessing, when the best method is not distinguishable from it.
+    let private atChance (best: GroupSummary) =
+        let data = best.Runs.Head.Run.File.Data
+        let chance = 100.0 / float (max 1 data.Classes)
+        match sampling best.Acc.Mean data.Test with
+        | Some interval when data.Classes > 1 && interval.Low <= chance -> Some chance
+        | _ -> None
+
     let private headline (comparison: Comparison) (ranked: GroupSummary list) =
         let best = ranked.Head
         let where = $"{Tables.datasetTitle comparison.Dataset} with {Tables.modelTitle comparison.Model}"
-        let start =
-            match best.Acc.Std with
-            | Some std -> $"{best.Label} has the best test accuracy on {where}: {Format.number 2 best.Acc.Mean} ± {Format.number 2 std} %% over {best.Acc.N} seeds"
-            | None -> $"{best.Label} has the best test accuracy on {where}: {Format.number 2 best.Acc.Mean} %%"
-        match Summary.vanilla ranked with
-        | Some vanilla when vanilla.Key <> best.Key ->
-            match Summary.difference Summary.acc best vanilla with
-            | Some d -> $"{start}, {points d.Mean} above {vanilla.Label} ({verdictText d})."
-            | None -> start + "."
-        | _ -> start + "."
+        match atChance best with
+        | Some chance ->
+            $"No method does better than guessing ({Format.number 1 chance} %%) on {where}: the best, {best.Label}, reaches {Format.number 2 best.Acc.Mean} %%. Train longer or on more data."
+        | None ->
+            let start =
+                match best.Acc.Std with
+                | Some std -> $"{best.Label} has the best test accuracy on {where}: {Format.number 2 best.Acc.Mean} ± {Format.number 2 std} %% over {best.Acc.N} seeds"
+                | None -> $"{best.Label} has the best test accuracy on {where}: {Format.number 2 best.Acc.Mean} %%"
+            match Summary.vanilla ranked with
+            | Some vanilla when vanilla.Key <> best.Key ->
+                match Summary.difference Summary.acc best vanilla with
+                | Some d -> $"{start}, {points d.Mean} above {vanilla.Label} ({verdictText d})."
+                | None -> start + "."
+            | _ -> start + "."
 
     let private runnerUp (ranked: GroupSummary list) =
         match ranked with
@@ -73,12 +92,11 @@ module Findings =
     let private yardstick (comparison: Comparison) (best: GroupSummary) =
         if (seedsOf comparison).Length > 1 then None
         else
-            let n = best.Runs.Head.Run.File.Data.Test
-            if n < 1 then None
-            else
-                let interval = Statistics.wilson 0.95 (best.Acc.Mean / 100.0 * float n) n
-                let half = 100.0 * (interval.High - interval.Low) / 2.0
-                Some $"One seed says little: {Format.count n} test images alone fix an accuracy only to about ± {Format.number 1 half} points (Wilson, 95 %%). Use --seeds for a spread."
+            let images = best.Runs.Head.Run.File.Data.Test
+            sampling best.Acc.Mean images
+            |> Option.map (fun interval ->
+                let half = (interval.High - interval.Low) / 2.0
+                $"One seed says little: {Format.count images} test images alone fix an accuracy only to about ± {Format.number 1 half} points (Wilson, 95 %%). Use --seeds for a spread.")
 
     let private notConverged (comparison: Comparison) =
         match Summary.vanilla comparison.Groups with

@@ -98,11 +98,12 @@ module Tables =
     let scale (comparison: Comparison) =
         let runs = comparison.Runs |> List.map (fun r -> r.Run)
         let data = runs |> joined (fun r -> $"{Format.count r.File.Data.Train} training and {Format.count r.File.Data.Test} test images")
-        let kind = runs |> joined (fun r -> r.File.Data.Kind)
+        // "synthetic shapes" has said it already
+        let kind = match comparison.Dataset with "synthetic" -> "" | _ -> " (" + joined (fun r -> r.File.Data.Kind) runs + ")"
         let seeds = runs |> List.map (fun r -> r.Config.Seed) |> List.distinct
         let planned = runs |> List.map (fun r -> r.Config.Epochs) |> List.max
         let unfinished = runs |> List.filter (fun r -> r.Epochs.Length < r.Config.Epochs) |> List.length
-        [ $"{datasetTitle comparison.Dataset} ({kind}), {data}"
+        [ $"{datasetTitle comparison.Dataset}{kind}, {data}"
           modelTitle comparison.Model
           plural planned "epoch"
           (if seeds.Length = 1 then $"1 seed ({seeds.Head})" else $"{seeds.Length} seeds ({Format.seeds seeds})")

@@ -216,6 +216,13 @@ let ``the finding names the winner and, with one seed, what the test set can tel
     Assert.DoesNotContain(several.Details, fun d -> d.Contains "Wilson")
 
 [<Fact>]
+let ``accuracies that guessing would reach are called so`` () =
+    let c = { Dataset = "cifar10"; Model = "mlp"; Groups = Summary.groups [ runOf [ 10.0, None; 11.5, None ] ] }
+    Assert.StartsWith("No method does better than guessing (10.0 %)", (Findings.ofComparison c).Headline)
+    let c = { c with Groups = Summary.groups [ runOf [ 10.0, None; 14.0, None ] ] }
+    Assert.StartsWith("Vanilla has the best", (Findings.ofComparison c).Headline)
+
+[<Fact>]
 let ``the paper's cells are found by family and missing where lost`` () =
     Assert.Equal(Some { Acc = 76.68; Gap = 6.31 }, PaperNumbers.tryFind "cifar100" "resnet18" "mixup")
     Assert.Equal(Some { Acc = 64.76; Gap = -9.91 }, PaperNumbers.tryFind "stl10" "wrn-10-2" "vanilla")
