@@ -78,12 +78,28 @@ module PaperTables =
             [ for c in comparisons do columnTitle c, cell c ]
             [ "The row above is the next one that has a value in the same column. " + Tables.differenceLegend ]
 
-    /// Table III: training seconds, and what theory says about them. `passes` gives the full-batch forwards and backwards of one step, where known; a
-    /// backward counts as two forwards.
+    /// Full-batch forwards and backwards per step as the runs counted them; None where a run did not.
+    let private counted (group: GroupSummary) =
+        let perStep (run: RunSummary) =
+            let c = run.Run.Config
+            let steps = run.Run.Epochs.Length * ((run.Run.File.Data.Train + c.Batch - 1) / max 1 c.Batch) |> float
+            Option.map2 (fun f r -> f / steps, r / steps) run.Forwards run.Backwards
+        match group.Runs |> List.choose perStep with
+        | pairs when pairs.Length = group.Runs.Length -> Some(pairs |> List.averageBy fst, pairs |> List.averageBy snd)
+        | _ -> None
+
+    /// Table III: training seconds, and what theory and the runs' own counts say about them. `passes` gives the full-batch forwards and backwards of one
+    /// step in theory, where known; a backward counts as two forwards.
     let time (passes: MethodConfig -> (float * float) option) (comparisons: Comparison list) : Table =
         let firstOf label = comparisons |> List.tryPick (fun c -> groupOf c label)
         let theory label = firstOf label |> Option.bind (fun g -> passes g.Method)
         let text decimals value = value |> Option.map (Format.number decimals >> Cell.text) |> Option.defaultValue Cell.missing
+        let passesText value =
+            match value with
+            | Some(f: float, r: float) ->
+                let short (v: float) = v.ToString("0.##", Globalization.CultureInfo.InvariantCulture)
+                Cell.text $"{short f} F + {short r} R"
+            | None -> Cell.missing
         let ratio (c: Comparison) label =
             match groupOf c label, Summary.vanilla c.Groups with
             | Some g, Some v when v.Seconds.Mean > 0.0 -> Some(g.Seconds.Mean / v.Seconds.Mean)
@@ -91,11 +107,8 @@ module PaperTables =
         fromCells
             "Training seconds"
             comparisons
-            [ "Passes per step",
-              (fun label ->
-                  match theory label with
-                  | Some(f, r) -> Cell.text $"""{f.ToString("0.##", Globalization.CultureInfo.InvariantCulture)} F + {r.ToString("0.##", Globalization.CultureInfo.InvariantCulture)} R"""
-                  | None -> Cell.missing)
+            [ "Passes per step", theory >> passesText
+              "counted", (firstOf >> Option.bind counted >> passesText)
               "× Vanilla in theory", (fun label -> theory label |> Option.map (fun (f, r) -> (f + 2.0 * r) / 3.0) |> text 2)
               for c in comparisons do
                   columnTitle c + " s",

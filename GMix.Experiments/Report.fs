@@ -155,7 +155,7 @@ module Report =
               | RunState.Failed reason -> $"{name}: failed ({reason})."
               yield! run.Warnings ]
 
-    let private comparisonHtml several (figures: Figure list) (comparison: Comparison) =
+    let private comparisonHtml several (figures: Figure list) (diagnostics: Figure list) (comparison: Comparison) =
         let colours = comparison.Groups |> List.map (fun g -> fst (Palette.style g.Method.Name))
         let table = Tables.comparison comparison
         join
@@ -174,6 +174,8 @@ module Report =
               if comparison.Groups.Length > 1 then
                   foldout "Each method against the row above it" (tableHtml [] false (Tables.differences comparison))
               foldout "Every run" (tableHtml [] false (Tables.runs comparison))
+              if not diagnostics.IsEmpty then
+                  foldout "Diagnostics" (figuresHtml diagnostics)
               foldout "Configuration" (configurationHtml comparison)
               "</section>" ]
 
@@ -225,9 +227,9 @@ module Report =
         let comparisons = Summary.comparisons report.Runs
         if comparisons.IsEmpty && report.Tables.IsEmpty && report.Figures.IsEmpty then
             raise (GMix.GMixInputException "there is nothing to report: no run has a finished epoch")
-        let perComparison = comparisons |> List.map (fun c -> c, Charts.standard c)
+        let perComparison = comparisons |> List.map (fun c -> c, Charts.standard c, Charts.diagnostics c)
         let several = comparisons.Length > 1
-        let figures = (perComparison |> List.collect snd) @ report.Figures
+        let figures = (perComparison |> List.collect (fun (_, standard, diagnostics) -> standard @ diagnostics)) @ report.Figures
         let summary =
             match comparisons with
             | [ one ] -> Tables.scale one
@@ -252,8 +254,8 @@ module Report =
                   if not report.Figures.IsEmpty then
                       "<h2>Figures</h2>"
                       figuresHtml report.Figures
-                  for comparison, figures in perComparison do
-                      comparisonHtml several figures comparison
+                  for comparison, figures, diagnostics in perComparison do
+                      comparisonHtml several figures diagnostics comparison
                   orderingHtml comparisons
                   "<h2>How to read this</h2><div class=\"notes\">"
                   yield! standardNotes @ report.Notes |> List.map paragraph
@@ -298,7 +300,7 @@ module Report =
 
     /// Writes every figure of the page as FOLDER/ID.svg, for papers. Returns the paths.
     let saveFigures (folder: string) (report: Report) : string list =
-        [ for figure in (Summary.comparisons report.Runs |> List.collect Charts.standard) @ report.Figures do
+        [ for figure in (Summary.comparisons report.Runs |> List.collect (fun c -> Charts.standard c @ Charts.diagnostics c)) @ report.Figures do
               let path = Path.Combine(folder, figure.Id + ".svg")
               FigureSvg.save path figure
               path ]

@@ -4,6 +4,7 @@ open System
 open System.Globalization
 open System.IO
 open System.Text
+open System.Text.Json.Nodes
 open System.Text.RegularExpressions
 
 /// Tables as Markdown, CSV and LaTeX.
@@ -137,3 +138,38 @@ module TableWriters =
         let path = Path.Combine(folder, "summary.csv")
         RunStore.writeAtomically path (summaryCsv comparisons)
         path
+
+    let private numberNode (value: float) : JsonNode = if Double.IsFinite value then JsonValue.Create value else null
+
+    let private spreadNode (value: Spread option) : JsonNode =
+        match value with
+        | None -> null
+        | Some s ->
+            JsonObject(
+                dict [ "mean", numberNode s.Mean
+                       "std", (match s.Std with Some std -> numberNode std | None -> null)
+                       "n", JsonValue.Create s.N ]
+            )
+
+    /// One object per data set, model and method with means and deviations over seeds, for programs: a JSON array on one line.
+    let json (comparisons: Comparison list) : string =
+        let groups =
+            [| for comparison in comparisons do
+                   for g in comparison.Groups do
+                       JsonObject(
+                           dict [ "dataset", JsonValue.Create comparison.Dataset :> JsonNode
+                                  "model", JsonValue.Create comparison.Model
+                                  "method", JsonValue.Create g.Method.Name
+                                  "label", JsonValue.Create g.Label
+                                  "seeds", JsonArray([| for seed in g.Seeds -> JsonValue.Create seed :> JsonNode |])
+                                  "bestAcc", spreadNode (Some g.Acc)
+                                  "bestGap", spreadNode g.Gap
+                                  "lastAcc", spreadNode (Some g.LastAcc)
+                                  "lastGap", spreadNode g.LastGap
+                                  "cleanTrainAcc", spreadNode g.CleanTrainAcc
+                                  "cleanGap", spreadNode g.CleanGap
+                                  "seconds", spreadNode (Some g.Seconds)
+                                  "imagesPerSecond", spreadNode (Some g.ImagesPerSecond) ]
+                       )
+                       :> JsonNode |]
+        JsonArray(groups).ToJsonString()

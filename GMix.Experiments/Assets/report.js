@@ -33,7 +33,7 @@
     if (!window.Plotly) { return; }
     Object.keys(figures).forEach(function (id) {
       var box = document.getElementById(id);
-      if (!box) { return; }
+      if (!box || box.closest("details:not([open])")) { return; }
       box.classList.add("on");
       try {
         var drawn = window.Plotly.react(box.querySelector(".live"), JSON.parse(JSON.stringify(figures[id].data)), layoutOf(figures[id]), {
@@ -55,6 +55,10 @@
     draw();
   }
 
+  // a figure in a closed section has no width to be drawn in
+  document.querySelectorAll("details").forEach(function (section) {
+    section.addEventListener("toggle", function () { if (section.open && section.querySelector("figure")) { draw(); } });
+  });
   button.hidden = false;
   button.addEventListener("click", function () {
     var next = isDark() ? "light" : "dark";

@@ -72,8 +72,10 @@ let epochsOf (settings: RunSettings) (count: int) : EpochRecord list =
               CleanTrainAcc = Some clean
               CleanGap = Some(Math.Round(acc, 2) - clean)
               ImagesPerSecond = Some(2000.0 / seconds)
-              Forwards = Some cost
-              Backwards = Some cost } ]
+              // 2000 images in batches of 64 are 32 steps
+              Forwards = Some(32.0 * cost)
+              Backwards = Some(32.0 * cost)
+              GradNorm = Some(2.0 * (1.2 - share)) } ]
 
 /// Writes a run with `count` of its epochs; all of them make it complete.
 let write root name (settings: RunSettings) count =

@@ -139,7 +139,20 @@ let ``a sweep draws one line per method and a level line for what is not swept``
     for s in figure.Series do
         Assert.Equal<float list>([ 0.1; 0.5; 0.9 ], s.X)
     Assert.Equal(1, figure.Series.Head.Y |> List.distinct |> List.length)
-    Assert.Equal(Scale.Log, figure.X.Scale)
+    Assert.Equal(Scale.Linear, figure.X.Scale)
+
+[<Fact>]
+let ``a sweep over powers of two has a logarithmic axis`` () =
+    let groups =
+        Summary.groups
+            [ for batch in [ 32; 64; 128; 256 ] do
+                  let s = { settings "svhn" "mlp" mixup 2 0 with Batch = batch }
+                  { Folder = ""; File = RunStore.describe "b" s data environment; Epochs = epochsOf s 2; State = RunState.Complete; Warnings = [] } ]
+    let figure = Charts.sweep "batch" "Batch size" "batch size" "Acc" (fun g -> Some(float g.Settings.Batch)) (fun g -> Some g.Acc) groups
+    Assert.Equal((Scale.Log, [ 32.0; 64.0; 128.0; 256.0 ]), (figure.X.Scale, figure.X.Ticks))
+    let svg = FigureSvg.standalone figure
+    for tick in [ ">32<"; ">64<"; ">128<"; ">256<" ] do
+        Assert.Contains(tick, svg)
 
 [<Fact>]
 let ``the page states the finding, the table and the evidence, and loads nothing`` () =
@@ -165,7 +178,7 @@ let ``the page states the finding, the table and the evidence, and loads nothing
     let own = Regex.Replace(html, "(?s)<script>.*?</script>", "").Replace("http://www.w3.org/2000/svg", "")
     Assert.DoesNotMatch("(src|href)=|https?://|@import", own)
     use figures = JsonDocument.Parse(Regex.Match(html, "(?s)id=\"figures\">(.*?)</script>").Groups[1].Value)
-    Assert.Equal(5, figures.RootElement.EnumerateObject() |> Seq.length)
+    Assert.Equal(6, figures.RootElement.EnumerateObject() |> Seq.length)
 
 [<Fact>]
 let ``runs of two data sets make two sections`` () =
@@ -192,7 +205,7 @@ let ``unfinished and failed runs are named`` () =
 [<Fact>]
 let ``figures are saved as SVG beside the report`` () =
     let paths = reportOf "Six" (sixRuns "figures" [ 0 ]) |> Report.saveFigures (freshFolder "figures-svg")
-    Assert.Equal(5, paths.Length)
+    Assert.Equal(6, paths.Length)
     Assert.Contains("accuracy-cifar10-wrn-16-2.svg", paths |> List.map Path.GetFileName)
     for path in paths do
         XDocument.Load path |> ignore
@@ -257,4 +270,4 @@ let ``in a browser the page without Plotly keeps its still figures`` () =
     let dom, errors = browse page [ "--dump-dom"; "--window-size=390,844" ]
     Assert.Empty(consoleLines errors)
     Assert.DoesNotContain("class=\"on\"", dom)
-    Assert.Equal(5, Regex.Matches(dom, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox").Count)
+    Assert.Equal(6, Regex.Matches(dom, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox").Count)

@@ -118,10 +118,11 @@ let ``table III states passes in theory beside measured seconds`` () =
     let table = PaperTables.time passes (twoSets ())
     let cell title column = (table.Rows |> List.find (fun r -> r.Head.Text = title) |> List.item column).Text
     Assert.Equal("3 F + 2 R", cell "DG-Mix" 1)
-    Assert.Equal("2.33", cell "DG-Mix" 2)
+    Assert.Equal("2.55 F + 2.55 R", cell "DG-Mix" 2)
+    Assert.Equal("2.33", cell "DG-Mix" 3)
     Assert.Equal("–", cell "SAM" 1)
-    Assert.Contains("(9164.8)", cell "DG-Mix" 5)
-    Assert.Equal("1.00", cell "Vanilla" 6)
+    Assert.Contains("(9164.8)", cell "DG-Mix" 6)
+    Assert.Equal("1.00", cell "Vanilla" 7)
 
 [<Fact>]
 let ``differences to the row above are paired over shared seeds`` () =
@@ -175,6 +176,17 @@ let ``the summary has one line per run and as many fields as its header`` () =
     Assert.Equal(13, lines.Length)
     for line in lines do
         Assert.Equal(lines[0].Split(',').Length, line.Split(',').Length)
+
+[<Fact>]
+let ``JSON holds one object per method with the means of the table`` () =
+    let c = compared "json" [ 0; 1; 2 ]
+    use parsed = System.Text.Json.JsonDocument.Parse(TableWriters.json [ c ])
+    let groups = parsed.RootElement.EnumerateArray() |> List.ofSeq
+    Assert.Equal(6, groups.Length)
+    for json, g in List.zip groups c.Groups do
+        Assert.Equal(g.Method.Name, json.GetProperty("method").GetString())
+        Assert.Equal(g.Acc.Mean, json.GetProperty("bestAcc").GetProperty("mean").GetDouble())
+        Assert.Equal(3, json.GetProperty("seeds").GetArrayLength())
 
 [<Fact>]
 let ``redirected output is plain and keeps its marks`` () =
