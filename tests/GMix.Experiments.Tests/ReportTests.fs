@@ -262,6 +262,33 @@ let ``in a browser the page renders its figures by Plotly without an error and w
         Assert.True(Regex.Matches(dom, "class=\"js-line\"").Count >= 24)
 
 [<Fact>]
+let ``in a browser closed sections draw when opened, the theme turns, and nothing sticks out on a narrow screen`` () =
+    match Report.findPlotly () with
+    | None -> Assert.Skip "no plotly.min.js in .cache/js"
+    | Some plotly ->
+        let page = Path.Combine(freshFolder "browser-acts", "acts.html")
+        let html = sixRuns "browser-acts-runs" [ 0; 1 ] |> reportOf "Six methods" |> Report.withPlotly plotly |> Report.render
+        let acts =
+            """<script>addEventListener("load", function () {
+                 document.querySelectorAll("details").forEach(function (section) { section.open = true; });
+                 document.getElementById("theme").click();
+                 setTimeout(function () {
+                   var root = document.documentElement;
+                   root.dataset.width = root.scrollWidth <= innerWidth ? "fits" : "sticks out: " + root.scrollWidth + " of " + innerWidth;
+                   root.dataset.ink = getComputedStyle(document.querySelector(".live .xtitle")).fill;
+                 }, 1500);
+               });</script></body>"""
+        File.WriteAllText(page, html.Replace("</body>", acts))
+        let dom, errors = browse page [ "--dump-dom"; "--window-size=500,900"; "--blink-settings=preferredColorScheme=1" ]
+        Assert.Empty(consoleLines errors)
+        Assert.Equal(6, Regex.Matches(dom, "<figure id=\"[^\"]+\" class=\"on\">").Count)
+        let root = Regex.Match(dom, "<html[^>]*>").Value
+        Assert.Contains("data-theme=\"dark\"", root)
+        Assert.Contains("data-width=\"fits\"", root)
+        // the dark ground's own text colour: Plotly was told of the change
+        Assert.Contains("data-ink=\"rgb(230, 232, 234)\"", root)
+
+[<Fact>]
 let ``in a browser the page without Plotly keeps its still figures`` () =
     let page = Path.Combine(freshFolder "browser-plain", "plain.html")
     let empty = Path.Combine(Path.GetDirectoryName page, "none.js")
