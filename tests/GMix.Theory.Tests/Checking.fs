@@ -48,7 +48,7 @@ let private runner (test: string) =
         member _.OnShrink(_, _) = ()
         member _.OnFinished(_, result) =
             match result with
-            | FsCheck.TestResult.Passed(data, _) -> say $"{test}: {data.NumberOfTests} cases hold"
+            | FsCheck.TestResult.Passed(data, _) -> say $"{data.NumberOfTests} cases hold"
             | FsCheck.TestResult.Exhausted data -> failwith $"{test}: only {data.NumberOfTests} cases met the condition"
             | FsCheck.TestResult.Failed(data, original, shrunk, outcome, _, last, size) ->
                 let why =
@@ -71,7 +71,7 @@ type Property =
     static member Check(cases: Arbitrary<'case>, statement: 'case -> unit, ?count: int, [<CallerMemberName>] ?test: string) =
         let test = defaultArg test ""
         let replay = asked () |> Option.defaultWith (fun () -> { Rnd = Rnd(uint64 (Random.Shared.NextInt64())); Size = None })
-        say $"{test}: seed {replay.Rnd.Seed},{replay.Rnd.Gamma}"
+        say $"seed {replay.Rnd.Seed},{replay.Rnd.Gamma}"
         let count = defaultArg count 60 * (if longMode then 20 else 1)
         try
             Check.One(configured test count (Some replay), Prop.forAll cases statement)
