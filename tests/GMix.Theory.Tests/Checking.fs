@@ -60,7 +60,7 @@ let private runner (test: string) =
                     [ $"{test} is false after {data.NumberOfTests} cases: {why}"
                       $"case: {show original}"
                       $"shrunk {data.NumberOfShrinks} times: {show shrunk}"
-                      $"replay: GMIX_REPLAY={last.Seed},{last.Gamma},{size} dotnet run -c Release --project tests/GMix.Theory.Tests -- -method '*{test.Split(':')[0]}*'" ]
+                      $"replay: GMIX_REPLAY={last.Seed},{last.Gamma},{size} dotnet run -c Release --project tests/GMix.Theory.Tests -- -method '*{test}'" ]
                 raise (Refuted(String.concat "\n" lines, shrunk)) }
 
 let private configured test cases replay =

@@ -86,7 +86,7 @@ let ``A2 ASYMPTOTIC: the sensitivity of an example is its slope along eps up to 
     orders.Report()
 
 [<Fact; Trait("kind", Asymptotic)>]
-let ``A3 ASYMPTOTIC: the gradient's change over rho is H times the unit gradient up to order 1`` () =
+let ``A3 ASYMPTOTIC: the change of the gradient over rho is H times the unit gradient up to order 1`` () =
     let orders = Orders("(g' − g)/ρ − Hĝ", 1.0)
     Property.Check(smoothNets, fun c ->
         let bench, w, g, _, curvature = expansionOf c

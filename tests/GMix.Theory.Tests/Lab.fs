@@ -22,7 +22,7 @@ type Case =
       Rho: float
       Gamma: float }
 
-/// Sizes are small: a statement that breaks, breaks on small nets.
+/// A case of random numbers from a seed; sizes are small: a statement that breaks, breaks on small nets.
 let private makeCase hidden = gen {
     let! seed = Gen.choose (0, 1 <<< 28)
     let! examples = Gen.choose (2, 9)
@@ -40,17 +40,23 @@ let private makeCase hidden = gen {
           WeightScale = weightScale; Lambda = lambda; Rho = rho; Gamma = gamma }
 }
 
+/// Smaller sizes change all numbers, so each is tried with a few seeds.
 let private shrinkCase (c: Case) = seq {
-    if c.Seed <> 0 then
-        yield { c with Seed = 0 }
-        yield { c with Seed = c.Seed / 2 }
-    if c.Examples > 2 then yield { c with Examples = c.Examples - 1 }
-    if c.Inputs > 1 then yield { c with Inputs = c.Inputs - 1 }
+    let seeds smaller = seq {
+        yield smaller
+        for seed in 0 .. 4 do
+            if seed <> c.Seed then yield { smaller with Seed = seed }
+    }
+    if c.Examples > 2 then
+        yield! seeds { c with Examples = 2 }
+        yield! seeds { c with Examples = c.Examples - 1 }
     match c.Hidden with
-    | _ :: rest when rest <> [] -> yield { c with Hidden = rest }
-    | [ width ] when width > 1 -> yield { c with Hidden = [ width - 1 ] }
+    | _ :: rest when rest <> [] -> yield! seeds { c with Hidden = rest }
+    | [ width ] when width > 1 -> yield! seeds { c with Hidden = [ width - 1 ] }
     | _ -> ()
-    if c.Classes > 2 then yield { c with Classes = c.Classes - 1 }
+    if c.Inputs > 1 then yield! seeds { c with Inputs = c.Inputs - 1 }
+    if c.Classes > 2 then yield! seeds { c with Classes = c.Classes - 1 }
+    if c.Seed > 4 then yield! seeds { c with Seed = c.Seed / 2 }
     if c.Activation <> Mlp.Activation.Tanh then yield { c with Activation = Mlp.Activation.Tanh }
     for lambda in [ 1.0; 0.5 ] do
         if c.Lambda <> lambda && c.Lambda < 0.999 then yield { c with Lambda = lambda }
@@ -76,6 +82,18 @@ type Step =
       EpsilonNorm: float
       Projection: float }
 
+module private Found =
+    /// The tensors of a step as arrays; what the step does not have is empty.
+    let Of (r: StepResult) =
+        let maybe (t: Tensor) = if isNull t then [||] else t.ToDoubles()
+        { Direction = r.Direction.ToDoubles()
+          LossesAtW = r.LossesAtW.ToDoubles()
+          LossesAtPerturbed = maybe r.LossesAtPerturbed
+          Selected = (if isNull r.Selected then [||] else r.Selected.ToArray<int64>() |> Array.map int)
+          GradientNorm = r.GradientNorm.Item()
+          EpsilonNorm = (if isNull r.EpsilonNorm then 0.0 else r.EpsilonNorm.Item())
+          Projection = (match r.Found.TryGetValue "projection" with | true, c -> c.Item() | _ -> nan) }
+
 /// A method of the catalog by name with hyper-parameters.
 let methodOf name (rho: float) (gamma: float) (subset: SubsetForward) (score: SelectionScore) (alpha: float) (kappa: float) =
     MethodCatalog.Get(name, MethodOptions(Rho = rho, Gamma = gamma, Subset = subset, Score = score, Alpha = alpha, Kappa = kappa))
@@ -97,6 +115,9 @@ type Bench(model: Model, examples: float[][], labels: int[], lambda: float, perm
         work ()
 
     member _.Network = network
+    /// Work with the network at w, in a scope of its own.
+    member _.At (w: float[]) (work: unit -> 'r) = at w work
+    member _.Batch() = batch ()
     member _.Examples = examples
     member _.Labels = labels
     member _.Lambda = lambda
@@ -140,21 +161,37 @@ type Bench(model: Model, examples: float[][], labels: int[], lambda: float, perm
                 Array.mapi (fun i (g: Tensor) -> (g * Tensor.From(Array.sub v (int parts[i].Offset) (int g.Count), g.Shape)).Sum()) gradients
                 |> Array.reduce (fun a b -> a + b)
             Autograd.Gradients(along, values) |> Array.collect (fun t -> t.ToDoubles()))
-    /// One step of a method at w: nothing is updated.
-    member _.Step (method: Method) (w: float[]) =
+    /// Several steps of a method at w, one after another: nothing is updated in between.
+    member _.Steps (count: int) (method: Method) (w: float[]) =
         at w (fun () ->
             use step = new MethodStep(network, method, loss)
-            let r = step.Run(batch (), StepContext(0, 0L, 0.1, 0.1, draw))
-            let maybe (t: Tensor) = if isNull t then [||] else t.ToDoubles()
-            { Direction = r.Direction.ToDoubles()
-              LossesAtW = r.LossesAtW.ToDoubles()
-              LossesAtPerturbed = maybe r.LossesAtPerturbed
-              Selected = (if isNull r.Selected then [||] else r.Selected.ToArray<int64>() |> Array.map int)
-              GradientNorm = r.GradientNorm.Item()
-              EpsilonNorm = (if isNull r.EpsilonNorm then 0.0 else r.EpsilonNorm.Item())
-              Projection = (match r.Found.TryGetValue "projection" with | true, c -> c.Item() | _ -> nan) })
+            [ for t in 0 .. count - 1 ->
+                use _inner = new TensorScope()
+                Found.Of(step.Run(batch (), StepContext(0, int64 t, 0.1, 0.1, draw))) ])
+    /// One step of a method at w.
+    member bench.Step (method: Method) (w: float[]) = (bench.Steps 1 method w).Head
+    /// The weights of the network as they lie in memory.
+    member _.WeightsNow = network.Parameters.Value.ToDoubles()
     interface IDisposable with
         member _.Dispose() = network.Dispose()
+
+/// A model whose loss is any positive function of the weights, for statements about quadratics: the logits (0, ln(e^q − 1)) have the
+/// cross-entropy q(w) for class 0.
+type Scalar(size: int, q: Tensor -> Tensor) as this =
+    inherit Model()
+    let w = this.AddParameter("w", [| int64 size |], Initializers.Constant 0.0)
+    override _.Classes = 2
+    override _.Forward(x, _) =
+        let value = q w.Value
+        Tensor.Stack([| value * 0.0; (value.Exp() - 1.0).Log() |]).Unsqueeze(0).Expand(x.Size 0, 2L)
+
+/// A bench on one example whose loss is q(w).
+let scalarBench size q = new Bench(new Scalar(size, q), [| [| 0.0 |] |], [| 0 |], 1.0, [| 0L |])
+
+/// ½ w'Hw + floor as a tensor function.
+let bowl (h: float[][]) (floor: float) (w: Tensor) =
+    let matrix = Tensor.From(Array.concat h, [| int64 h.Length; int64 h.Length |])
+    0.5 * (w * matrix.MatMul w).Sum() + floor
 
 /// The weights of a case.
 let weightsOf (c: Case) count = normals (Random(c.Seed)) count |> scale c.WeightScale

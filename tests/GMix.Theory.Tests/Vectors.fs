@@ -56,5 +56,5 @@ let spearman (a: float[]) (b: float[]) = MathNet.Numerics.Statistics.Correlation
 
 /// The slope of ln y against ln x by least squares.
 let logSlope (x: float[]) (y: float[]) =
-    let struct (_, slope) = MathNet.Numerics.Fit.Line(Array.map log x, Array.map log y).ToTuple() |> fun (a, b) -> struct (a, b)
+    let struct (_, slope) = MathNet.Numerics.Fit.Line(Array.map log x, Array.map log y)
     slope
