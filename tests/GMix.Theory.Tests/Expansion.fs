@@ -63,8 +63,9 @@ let ``A1 ASYMPTOTIC: sharpness is rho |g| up to order 2, and with the quadratic 
         let s1 rho =
             let step = bench.Step (gmix rho) w
             Array.average (sub step.LossesAtPerturbed step.LossesAtW)
-        let noise _ = 1e-16 * (1.0 + base')
         let slope = norm g
+        // rounding of the loss, and SAM's δ = 1e-12 beside |g|
+        let noise rho = 1e-16 * (1.0 + base') + 1e-12 * rho * (1.0 + 2.0 * rho * abs c2 / slope)
         // with a wrong first-order term the order would be 1: the fit can tell
         none.Fit(slope, abs c2, noise, fun rho -> abs (s1 rho))
         first.Fit(abs c2, abs c3, noise, fun rho -> abs (s1 rho - rho * slope))
@@ -75,14 +76,14 @@ let ``A1 ASYMPTOTIC: sharpness is rho |g| up to order 2, and with the quadratic 
 let ``A2 ASYMPTOTIC: the sensitivity of an example is its slope along eps up to order 2`` () =
     let orders = Orders("s_i − <ε̂, ∇l_i>", 2.0)
     Property.Check(smoothNets, fun c ->
-        let bench, w, _, direction, curvature = expansionOf c
+        let bench, w, g, direction, curvature = expansionOf c
         use _ = bench
         let i = c.Seed % c.Examples
         let slope = dot direction (bench.GradientOver [| i |] w)
         let c2, c3, _ = coefficients direction (curvature [| i |])
         let loss = (bench.Losses w)[i]
         let s rho = let step = bench.Step (gmix rho) w in step.LossesAtPerturbed[i] - step.LossesAtW[i]
-        orders.Fit(abs c2, abs c3, (fun _ -> 1e-16 * (1.0 + loss)), fun rho -> abs (s rho - rho * slope)))
+        orders.Fit(abs c2, abs c3, (fun rho -> 1e-16 * (1.0 + loss) + 1e-12 * rho * abs slope / norm g), fun rho -> abs (s rho - rho * slope)))
     orders.Report()
 
 [<Fact; Trait("kind", Asymptotic)>]
@@ -97,7 +98,7 @@ let ``A3 ASYMPTOTIC: the change of the gradient over rho is H times the unit gra
         let leading = norm (sub high low) / (2.0 * h) / 2.0
         let next = norm (sub (add high low) (scale 2.0 exact)) / (h * h) / 6.0
         let error rho = distance (scale (1.0 / rho) (sub (bench.Step (gmix rho) w).Direction g)) exact
-        orders.Fit(leading, next, (fun rho -> 1e-15 * (1.0 + norm g) / rho), error))
+        orders.Fit(leading, next, (fun rho -> 1e-15 * (1.0 + norm g) / rho + 1e-12 * norm exact / norm g), error))
     orders.Report()
 
 [<Fact; Trait("kind", Exact)>]
@@ -119,7 +120,7 @@ let ``A1 EXACT: the linearised loss is largest in the ball at eps, where it is L
             let inBall = normals random w.Length |> unit |> scale (c.Rho * random.NextDouble() ** (1.0 / float w.Length))
             bound.Hold(dot inBall g, c.Rho * norm g, 1e-15)
         let step = bench.Step (gmix c.Rho) w
-        near 1e-10 0.0 "|eps|" step.EpsilonNorm c.Rho
+        near 1e-10 0.0 "|eps|" step.EpsilonNorm (norm (ascent c.Rho g))
         near 1e-10 0.0 "|g|" step.GradientNorm (norm g)
         bound.Hold(dot (scale (c.Rho / norm g) g) g, c.Rho * norm g, 1e-15))
     bound.IsTight 0.99
@@ -131,7 +132,7 @@ let ``A1 EXACT: where the vicinal loss is convex, sharpness is at least rho |g|`
         let bench, w = benchOf c
         use _ = bench
         let step = bench.Step (gmix c.Rho) w
-        bound.Hold(c.Rho * step.GradientNorm, Array.average (sub step.LossesAtPerturbed step.LossesAtW), 1e-13))
+        bound.Hold(c.Rho * step.GradientNorm, Array.average (sub step.LossesAtPerturbed step.LossesAtW), 1e-13 + 1e-12 * c.Rho))
     bound.IsTight()
 
 /// The largest rise of g'e + ½ e'He in the ball |e| ≤ ρ, from the stationarity (μI − H)e = g with μ above all eigenvalues, by bisection in μ.

@@ -89,7 +89,7 @@ let ``SAM EXACT: on a quadratic the perturbed gradient is g + rho H times the un
         let times (v: float[]) = h |> Array.map (fun row -> dot row v)
         use quadratic = scalarBench c.Inputs (bowl h 1.0)
         let g = times w
-        nearVector 1e-9 1e-3 "quadratic" (quadratic.Step (named "sam" c reuse) w).Direction (axpy c.Rho (times (unit g)) g)
+        nearVector 1e-9 1e-3 "quadratic" (quadratic.Step (named "sam" c reuse) w).Direction (add g (times (ascent c.Rho g)))
         let slope = normals random c.Inputs
         use linear = scalarBench c.Inputs (fun w -> (w * Tensor.From slope).Sum() + (20.0 + 10.0 * norm slope))
         nearVector 1e-9 1e-3 "linear" (linear.Step (named "sam" c reuse) (unit w)).Direction slope)
@@ -105,7 +105,9 @@ let ``SAM EXACT: |eps| is rho, its direction is that of g, it ignores the scale 
         let eps = epsilon g
         bound.Hold(norm eps, c.Rho, 1e-15)
         near 1e-10 0.0 "cosine" (dot eps g / (norm eps * norm g)) 1.0
-        nearVector 1e-9 0.0 "scaled loss" (epsilon (scale 1000.0 g)) eps
+        // up to δ in the denominator
+        nearVector (1e-12 + 2e-12 / norm g) 0.0 "scaled loss" (epsilon (scale 1000.0 g)) eps
+        near 1e-13 0.0 "|eps|" (norm eps) (c.Rho * norm g / (norm g + 1e-12))
         same (epsilon (scale 0.0 g)) (scale 0.0 g))
     bound.IsTight 0.999
 
@@ -174,7 +176,7 @@ let private decomposed (c: Case) kappa =
     use _ = bench
     let step = bench.Step (methodOf "dgmix" c.Rho c.Gamma reuse SelectionScore.Sharpness 1.0 kappa) w
     let g = bench.Gradient w
-    let moved = axpy (c.Rho / (norm g + 1e-12)) g w
+    let moved = add w (ascent c.Rho g)
     let minus = rest c.Examples step.Selected
     let plusGradient = bench.GradientOver step.Selected moved
     let minusGradient = if minus.Length = 0 then [||] else bench.GradientOver minus moved

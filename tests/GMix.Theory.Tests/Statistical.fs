@@ -69,7 +69,7 @@ let private observe modelName methodName rho gamma (examples: int) epochs every 
     let set = splits.Train.Limit(examples, 1UL)
     let data = images set splits.Normalization
     let shape = ImageShape(set.ClassCount, set.Channels, set.Height, set.Width)
-    TorchRuntime.Threads <- min 2 Environment.ProcessorCount
+    TorchRuntime.Threads <- 1
     use network = new Network(ModelCatalog.Create(modelName, shape), Precision.Float32, seed = 1L)
     let method = methodOf methodName rho gamma SubsetForward.Reuse SelectionScore.Sharpness 1.0 1.0
     use step = new MethodStep(network, method)

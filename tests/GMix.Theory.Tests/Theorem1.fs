@@ -22,11 +22,12 @@ let private measure (lipschitz: Bound) (crude: Bound) (unitBound: Bound) (floore
     let change = distance p.Perturbed1 p.Perturbed2
     let n1, n2 = norm p.G1, norm p.G2
     let turned = distance (unit p.G1) (unit p.G2)
-    let noise = 1e-12 * (1.0 + p.Beta)
+    let c = min n1 n2
+    // rounding, and SAM's δ = 1e-12 beside |g|
+    let noise = 1e-12 * (1.0 + p.Beta) * (1.0 + p.Rho / c)
     lipschitz.Hold(change, p.Beta * (p.Apart + p.Rho * turned), noise)
     crude.Hold(change, p.Beta * (p.Apart + 2.0 * p.Rho), noise)
     unitBound.Hold(turned, 2.0 * distance p.G1 p.G2 / (n1 + n2), 1e-12)
-    let c = min n1 n2
     floored.Hold(change, p.Beta * (1.0 + p.Rho * p.Beta / c) * p.Apart, noise)
 
 let private bounds () =
@@ -119,7 +120,7 @@ let ``T1 data EXACT: exchanging the data changes the G-Mix gradient by at most b
         let cross = sqrt 2.0 + 0.5 * reach * size (axpy rho g w)
         let apart = Array.average (Array.map2 distance bench.Examples twin.Examples)
         let change = distance (bench.Step gmix w).Direction (twin.Step gmix w).Direction
-        bound.Hold(change, cross * apart + smoothness twin * rho * distance g g', 1e-12)
+        bound.Hold(change, cross * apart + smoothness twin * rho * distance g g', 1e-12 * (1.0 + rho / norm (bench.Gradient w) + rho / norm (twin.Gradient w)))
     Property.Check(regressions, fun c ->
         let bench, w = benchOf c
         use _ = bench

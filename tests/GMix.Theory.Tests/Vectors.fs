@@ -16,6 +16,8 @@ let sub (a: float[]) (b: float[]) = Array.map2 (-) a b
 /// a + s b
 let axpy (s: float) (b: float[]) (a: float[]) = Array.map2 (fun x y -> x + s * y) a b
 let unit (a: float[]) = let n = norm a in if n = 0.0 then Array.map (fun _ -> 0.0) a else scale (1.0 / n) a
+/// ρ g / (|g| + 1e-12), as SAM has it.
+let ascent rho (g: float[]) = scale (rho / (norm g + 1e-12)) g
 let distance a b = norm (sub a b)
 let meanOf (rows: float[][]) = rows |> Array.reduce add |> scale (1.0 / float rows.Length)
 
