@@ -108,6 +108,9 @@ module Flags =
     let cleanEvery = integer "--clean-every" "measure clean training accuracy every so many epochs (default 1)"
     let dropout = number "--dropout" "dropout within WideResNet's blocks (default 0)"
     let stemStride = integer "--stem-stride" "stride of the first convolution (default 1; 2 for images of 96 pixels)"
+    let stem = choice "--stem" "how ResNet-18 begins (default cifar)" [ "cifar", Stem.Cifar; "imagenet", Stem.ImageNet ]
+    let init = choice "--init" "how convolutions start (default: as the model's published code)" [ "fan-in", WeightInit.FanIn; "fan-out", WeightInit.FanOut; "pytorch", WeightInit.PyTorch ]
+    let hidden = integers "--hidden" "widths of the model mlp's hidden layers (default 64,64)"
     let seed = integer "--seed" "seed of initial weights and all draws (default 0)"
     let seeds = integers "--seeds" "seeds, such as 0,1,2 or 0..4 (default 0)"
 
@@ -147,7 +150,7 @@ module Flags =
     /// The flags of verbs that train, in the order help shows them.
     let training: System.CommandLine.Option list =
         [ dataset; data; limit; model; preset; epochs; batch; lr; momentum; weightDecay; nesterov; clip; schedule; milestones; factor; warmup
-          augment; cutout; erasing; reflect; dropLast; precision; threads; device; cleanEvery; dropout; stemStride; out; name ]
+          augment; cutout; erasing; reflect; dropLast; precision; threads; device; cleanEvery; dropout; stemStride; stem; init; hidden; out; name ]
         @ methodParameters
 
     /// What the training flags say.
@@ -178,7 +181,14 @@ module Flags =
                 Threads = given threads
                 Device = orElse d.Device device
                 Methods = methodOptions result
-                Models = ModelOptions(Dropout = orElse 0.0 dropout, StemStride = Option.toNullable (given stemStride))
+                Models =
+                    ModelOptions(
+                        Dropout = orElse 0.0 dropout,
+                        StemStride = Option.toNullable (given stemStride),
+                        Stem = orElse Stem.Cifar stem,
+                        Init = Option.toNullable (given init),
+                        Hidden = (orElse [ 64; 64 ] hidden |> Array.ofList)
+                    )
                 CleanEvery = orElse d.CleanEvery cleanEvery }
         let s = Setup.defaults
         { s with Dataset = orElse s.Dataset dataset; Data = given data; Limit = orElse s.Limit limit; Model = orElse s.Model model; Train = train }
