@@ -1,3 +1,4 @@
+using GMix.Draws;
 using GMix.Torch;
 
 namespace GMix.Methods;
@@ -31,6 +32,9 @@ public sealed record Draw
 
     /// <summary>The other draws of a step that mixes several times (MaxUp's copies).</summary>
     public IReadOnlyList<Draw> More { get; init; } = [];
+
+    /// <summary>The seed of one use, so that noise, masks and random selections of a step do not share numbers.</summary>
+    internal ulong SeedFor(DrawStream use) => new CounterRandom((long)Seed, use).NextUInt64();
 
     /// <summary>A step that draws nothing.</summary>
     public static Draw None { get; } = new();

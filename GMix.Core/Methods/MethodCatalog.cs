@@ -1,42 +1,40 @@
+using static GMix.Methods.HyperParameters;
+
 namespace GMix.Methods;
-
-/// <summary>Hyper-parameters as the command line and configurations give them; a value that is not given takes the method's default.</summary>
-public sealed record MethodOptions
-{
-    /// <summary>Which of the two published readings decides defaults that differ, see <see cref="Preset"/>.</summary>
-    public Preset Preset { get; init; } = Preset.Fair;
-    /// <summary>α ≥ 0 of Beta(α, α).</summary>
-    public double? Alpha { get; init; }
-    /// <summary>ρ ≥ 0.</summary>
-    public double? Rho { get; init; }
-    /// <summary>γ in (0, 1].</summary>
-    public double? Gamma { get; init; }
-    /// <summary>DG-Mix's κ.</summary>
-    public double? Kappa { get; init; }
-    /// <summary>How B₊ is run.</summary>
-    public SubsetForward? Subset { get; init; }
-    /// <summary>What ranks examples.</summary>
-    public SelectionScore? Score { get; init; }
-    /// <summary>How γ n is rounded.</summary>
-    public SelectionRounding? Rounding { get; init; }
-    /// <summary>Perturb every k-th step.</summary>
-    public int? Every { get; init; }
-    /// <summary>Perturb from this epoch on, from 0.</summary>
-    public int? FromEpoch { get; init; }
-
-    /// <summary>The same values under another preset (F# has no <c>with</c> for C# records).</summary>
-    public MethodOptions ForPreset(Preset preset) => this with { Preset = preset };
-}
-
-/// <summary>Two ways to read the paper's protocol: <c>Fair</c> trains all methods on one augmentation; <c>Paper</c> leaves crop and flip out for methods that do not mix.</summary>
-public enum Preset { Fair, Paper }
 
 /// <summary>One row of the catalog.</summary>
 /// <param name="Name">On the command line.</param>
 /// <param name="Title">In tables.</param>
 /// <param name="Summary">One line for help.</param>
-/// <param name="Make">The method for given options.</param>
-public sealed record CatalogEntry(string Name, string Title, string Summary, Func<MethodOptions, (Mix, Perturb, Combine)> Make);
+/// <param name="Parameters">Its hyper-parameters with its own defaults; those of <see cref="MethodCatalog.Common"/> come on top.</param>
+/// <param name="Words">Its three words for given settings.</param>
+public sealed record CatalogEntry(string Name, string Title, string Summary, IReadOnlyList<HyperParameter> Parameters, Func<Settings, (Mix, Perturb, Combine)> Words)
+{
+    /// <summary>The method for given options.</summary>
+    public Method Make(MethodOptions options)
+    {
+        var settings = new Settings(this, options);
+        var (mix, perturb, combine) = Words(settings);
+        return new Method(Name, Title, mix, perturb, combine) { Loss = new Loss(settings.Of(LabelSmoothing)), LaterStatistics = settings.Of(Statistics) };
+    }
+}
+
+/// <summary>Hyper-parameters of a row: what was given, else the row's defaults.</summary>
+/// <param name="Entry">The row.</param>
+/// <param name="Options">What was given.</param>
+public sealed record Settings(CatalogEntry Entry, MethodOptions Options)
+{
+    /// <summary>The value of one.</summary>
+    public T Of<T>(HyperParameter<T> parameter) where T : notnull =>
+        (Entry.Parameters.Concat(MethodCatalog.Common).FirstOrDefault(p => p.Flag == parameter.Flag) as HyperParameter<T>
+            ?? throw new InvalidOperationException($"{Entry.Name} has no hyper-parameter --{parameter.Flag}")).In(Options);
+
+    internal When When => new(Of(Every), Of(FromEpoch));
+    internal Sam Sam => new(Of(Rho)) { When = When, Scope = Of(Scope) };
+    internal Sam SamOnMixed => Sam with { AscentOn = Of(AscentOn) };
+    internal Mixup Mixup => new(Of(Alpha), Of(LambdaPerSample), Of(FoldLambda));
+    internal Binary Binary => new(Of(Gamma), Of(Score), Of(Rounding), Of(Subset));
+}
 
 /// <summary>All methods by name. A new method is its file of words plus one row here; the row brings the battery of tests.</summary>
 public static class MethodCatalog
@@ -45,44 +43,65 @@ public static class MethodCatalog
     private static readonly NoPerturb still = new();
     private static readonly All all = new();
 
+    private static readonly HyperParameter[] mixes = [Alpha, LambdaPerSample, FoldLambda];
+    private static readonly HyperParameter[] selects = [Subset, Score, Rounding];
+    private static readonly HyperParameter[] perturbs = [Every, FromEpoch, Scope];
+
+    /// <summary>Hyper-parameters that every method has.</summary>
+    public static IReadOnlyList<HyperParameter> Common { get; } = [LabelSmoothing, Statistics];
+
     /// <summary>The rows.</summary>
     public static IReadOnlyList<CatalogEntry> Entries { get; } =
     [
-        new("vanilla", "Vanilla", "empirical risk minimisation", o => (none, still, all)),
-        new("sam", "SAM", "gradient at the worst nearby weights", o => (none, SamOf(o), all)),
-        new("mixup", "Mixup", "convex combinations of examples", o => (MixupOf(o), still, all)),
-        new("gmix", "G-Mix", "Mixup and SAM", o => (MixupOf(o), SamOf(o), all)),
-        new("bgmix", "BG-Mix", "G-Mix on the examples that react most", o => (MixupOf(o), SamOf(o), BinaryOf(o))),
-        new("dgmix", "DG-Mix", "BG-Mix plus the orthogonal part of the others' gradient", o => (MixupOf(o), SamOf(o), DecomposedOf(o))),
+        new("vanilla", "Vanilla", "empirical risk minimisation", [], s => (none, still, all)),
+        new("mixup", "Mixup", "convex combinations of examples", [.. mixes], s => (s.Mixup, still, all)),
+        new("sam", "SAM", "gradient at the worst nearby weights", [Rho, .. perturbs], s => (none, s.Sam, all)),
+        new("gmix", "G-Mix", "Mixup and SAM", [.. mixes, Rho, .. perturbs, AscentOn], s => (s.Mixup, s.SamOnMixed, all)),
+        new("bgmix", "BG-Mix", "G-Mix on the examples that react most",
+            [.. mixes, Rho, .. perturbs, AscentOn, Gamma.Of(0.8, "measured: 0.5, ESAM's setting and the preset paper, converges three times slower on little data") with { PaperDefault = (true, 0.5) }, .. selects],
+            s => (s.Mixup, s.SamOnMixed, s.Binary)),
+        new("dgmix", "DG-Mix", "BG-Mix plus the orthogonal part of the others' gradient", [.. mixes, Rho, .. perturbs, AscentOn, Gamma, Kappa, .. selects, MinusAtBase, MinusByBatch],
+            s => (s.Mixup, s.SamOnMixed, new Decomposed(s.Of(Gamma), s.Of(Kappa), s.Of(Score), s.Of(Rounding), s.Of(Subset), s.Of(MinusAtBase), s.Of(MinusByBatch)))),
+        new("maxup", "MaxUp", "the worst of several augmented copies", [Copies, Copy, Alpha, Sigma], s => (new MaxUp(s.Of(Copies), CopyOf(s)), still, all)),
+        new("cutmix", "CutMix", "a rectangle of another example", [Alpha.Of(1, "clovaai/CutMix-PyTorch"), MixProbability], s => (new CutMix(s.Of(Alpha), s.Of(MixProbability)), still, all)),
+        new("manifold", "Manifold Mixup", "Mixup of hidden activations", [Alpha.Of(2, "vikasverma1077/manifold_mixup on CIFAR and SVHN; 0.2 on Tiny-ImageNet"), Layers], s => (new ManifoldMixup(s.Of(Alpha), s.Of(Layers)), still, all)),
+        new("asam", "ASAM", "SAM measured relative to each weight's size", [Rho.Of(0.5, "SamsungLabs/ASAM on CIFAR-10; 1 on CIFAR-100"), Eta, AsamWeightsOnly, .. perturbs],
+            s => (none, new Asam(s.Of(Rho), s.Of(Eta), s.Of(AsamWeightsOnly)) { When = s.When, Scope = s.Of(Scope) }, all)),
+        new("aace", "AACE-SAM", "SAM towards the classes that the network confuses", [Rho.Of(0.2, "T-Ratchatorn/AACE's command line"), Normalize, Towards, AaceThreshold, .. perturbs],
+            s => (none, new AaceSam(s.Of(Rho), s.Of(Normalize), s.Of(AaceThreshold), s.Of(Towards)) { When = s.When, Scope = s.Of(Scope) }, all)),
+        new("gsam", "GSAM", "SAM that also closes the gap between perturbed and clean loss", [Rho.Of(0.1, "a reading; no CIFAR recipe was published with the port"), RhoMin, AlphaG, .. perturbs],
+            s => (none, s.Sam with { RhoMin = Math.Min(s.Of(RhoMin), s.Of(Rho)) }, new Gsam(s.Of(AlphaG)))),
+        new("esam", "ESAM", "SAM on random weights and on the examples that react most", [Rho, Beta, MaskPerElement, .. perturbs, Gamma.Of(0.5, "dydjw9/Efficient_SAM"), .. selects],
+            s => (none, new MaskedSam(s.Of(Rho), s.Of(Beta), s.Of(MaskPerElement)) { When = s.When, Scope = s.Of(Scope) }, s.Binary)),
+        new("gnp", "GNP", "gradient-norm penalty", [Rho.Of(0.1, "zhaoyang-0204/gnp, where it is r"), Balance, NormalizeBase, .. perturbs], s => (none, s.Sam, new GradientNormPenalty(s.Of(Balance), s.Of(NormalizeBase)))),
+        new("looksam", "LookSAM", "SAM every k-th step, its sharp direction reused in between", [Rho.Of(0.1, "a reimplementation's usage"), Every.Of(5, "a reimplementation's usage; 10 in two others"), LookAlpha, FromEpoch, Scope],
+            s => (none, s.Sam, new LookSam(s.Of(LookAlpha)))),
+        new("amp", "AMP", "plain ascent steps within a ball", [Rho.Of(0.5, "hiyouga/AMP-Regularizer, where it is epsilon"), StepSize, AscentSteps, BallPerTensor, .. perturbs],
+            s => (none, new Amp(s.Of(Rho), s.Of(StepSize), s.Of(AscentSteps), s.Of(BallPerTensor)) { When = s.When, Scope = s.Of(Scope) }, all)),
     ];
+
+    /// <summary>The row of that name.</summary>
+    /// <exception cref="GMixInputException">No such name.</exception>
+    public static CatalogEntry Entry(string name) => Entries.FirstOrDefault(e => e.Name == name)
+        ?? throw new GMixInputException($"--method {name}: no such method; choose from {string.Join(" ", Entries.Select(e => e.Name))}");
 
     /// <summary>The method of that name.</summary>
     /// <exception cref="GMixInputException">No such name, or a hyper-parameter out of its range.</exception>
     public static Method Get(string name, MethodOptions? options = null)
     {
-        var entry = Entries.FirstOrDefault(e => e.Name == name)
-            ?? throw new GMixInputException($"--method {name}: no such method; choose from {string.Join(" ", Entries.Select(e => e.Name))}");
+        var entry = Entry(name);
         var o = options ?? new MethodOptions();
-        Check("rho", o.Rho, r => r >= 0, "at least 0");
-        Check("alpha", o.Alpha, a => a >= 0, "at least 0 (0 means no mixing)");
-        Check("gamma", o.Gamma, g => g is > 0 and <= 1, "above 0 and at most 1");
-        Check("kappa", o.Kappa, _ => true, "a number");
-        if (o.Every is < 1) throw new GMixInputException($"--every {o.Every}: must be at least 1");
-        if (o.FromEpoch is < 0) throw new GMixInputException($"--from-epoch {o.FromEpoch}: must be at least 0");
-        var (mix, perturb, combine) = entry.Make(o);
-        var method = new Method(entry.Name, entry.Title, mix, perturb, combine);
+        foreach (var parameter in HyperParameters.All) parameter.Check(o);
+        var method = entry.Make(o);
         method.Check();
         return method;
     }
 
-    private static void Check(string flag, double? value, Func<double, bool> good, string range)
+    private static Mix CopyOf(Settings s) => s.Of(Copy) switch
     {
-        if (value is { } v && (!double.IsFinite(v) || !good(v))) throw new GMixInputException($"--{flag} {v:R}: must be {range}");
-    }
-
-    private static When WhenOf(MethodOptions o) => new(o.Every ?? 1, o.FromEpoch ?? 0);
-    private static Mixup MixupOf(MethodOptions o) => new(o.Alpha ?? 1);
-    private static Sam SamOf(MethodOptions o) => new(o.Rho ?? 0.05) { When = WhenOf(o) };
-    private static Binary BinaryOf(MethodOptions o) => new(o.Gamma ?? (o.Preset == Preset.Paper ? 0.5 : 0.8), o.Score ?? default, o.Rounding ?? default, o.Subset ?? default);
-    private static Decomposed DecomposedOf(MethodOptions o) => new(o.Gamma ?? 0.5, o.Kappa ?? 1, o.Score ?? default, o.Rounding ?? default, o.Subset ?? default);
+        CopyKind.Mixup => new Mixup(s.Of(Alpha)),
+        CopyKind.Gaussian => new GaussianNoise(s.Of(Sigma)),
+        CopyKind.CropFlip => new CropFlip(),
+        _ => new CutMix(s.Of(Alpha), 1),
+    };
 }

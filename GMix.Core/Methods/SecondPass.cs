@@ -1,4 +1,4 @@
-using GMix.Nn;
+using GMix.Draws;
 using GMix.Torch;
 
 namespace GMix.Methods;
@@ -65,7 +65,7 @@ public sealed class SecondPass
         else
             using (Autograd.NoGrad()) Losses();
         using var noGrad = Autograd.NoGrad();
-        var (plus, minus) = selection.Split(LossesAtW, LossesAtPerturbed!, At.Draw.Seed);
+        var (plus, minus) = selection.Split(LossesAtW, LossesAtPerturbed!, At.Draw.SeedFor(DrawStream.Subset));
         Selected = plus;
         return new Parts(this, plus, minus, graph);
     }

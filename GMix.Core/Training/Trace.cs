@@ -71,13 +71,36 @@ public static class Trace
     /// <summary>The trace's three words with its hyper-parameters.</summary>
     private static Method MethodOf(Metadata meta)
     {
-        var name = meta.Text("method");
-        var options = new MethodOptions
+        var rho = meta.Number("rho");
+        var subset = meta.Text("subset") == "reuse" ? SubsetForward.Reuse : SubsetForward.Recompute;
+        Mix mix = meta.Text("mix") switch
         {
-            Alpha = 1, Rho = meta.Number("rho"), Gamma = meta.Number("gamma"), Kappa = meta.Number("kappa"),
-            Subset = meta.Text("subset") == "reuse" ? SubsetForward.Reuse : SubsetForward.Recompute,
+            "none" => new NoMix(),
+            "mixup" => new Mixup(),
+            "cutmix" => new CutMix(),
+            "maxup" => new MaxUp(meta.Integer("copies"), new GaussianNoise(meta.Number("sigma"))),
+            var other => throw meta.Unknown("mix", other),
         };
-        return MethodCatalog.Get(name, options);
+        Perturb perturb = meta.Text("perturb") switch
+        {
+            "none" => new NoPerturb(),
+            "sam" => new Sam(rho),
+            "asam" => new Asam(rho, meta.Number("eta")),
+            "aace" => new AaceSam(rho, meta.Flag("normalize")),
+            "amp" => new Amp(rho),
+            var other => throw meta.Unknown("perturb", other),
+        };
+        Combine combine = meta.Text("combine") switch
+        {
+            "all" => new All(),
+            "binary" => new Binary(meta.Number("gamma"), Subset: subset),
+            "decomposed" => new Decomposed(meta.Number("gamma"), meta.Number("kappa"), Subset: subset),
+            "gsam" => new Gsam(meta.Number("alpha_g")),
+            "gnp" => new GradientNormPenalty(meta.Number("balance")),
+            var other => throw meta.Unknown("combine", other),
+        };
+        var name = meta.Text("method");
+        return new Method(name, MethodCatalog.Entries.FirstOrDefault(e => e.Name == name)?.Title ?? name, mix, perturb, combine);
     }
 
     /// <summary>The widths of an MLP's hidden layers, read off its weights.</summary>
@@ -101,6 +124,7 @@ public static class Trace
         public double Number(string name) => double.TryParse(Text(name), NumberStyles.Float, CultureInfo.InvariantCulture, out var v) ? v : throw new GMixInputException($"{Path}: '{name}' is {Text(name)}, not a number");
         public int Integer(string name) => (int)Number(name);
         public bool Flag(string name) => Text(name) == "True";
+        public GMixInputException Unknown(string word, string value) => new($"{Path}: the trace's {word} is {value}, which is not known here");
     }
 
     /// <summary>Keeps the largest relative error.</summary>

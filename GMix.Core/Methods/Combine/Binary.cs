@@ -35,5 +35,5 @@ public sealed record Binary(double Gamma = 0.8, SelectionScore Score = Selection
     }
 
     /// <inheritdoc/>
-    public override string ToString() => $"Binary(gamma={Gamma:R}{Selection.Details})";
+    public override string ToString() => FormattableString.Invariant($"Binary(gamma={Gamma:R}{Selection.Details})");
 }

@@ -47,9 +47,8 @@ public sealed record Decomposed(double Gamma = 0.5, double Kappa = 1, SelectionS
         var minus = MinusAtBase ? parts.GradientOfMinusAtBase() : parts.GradientOfMinus();
         if (MinusByBatch) minus = minus * ((double)parts.Minus.Count / parts.Plus.Count);
 
-        var squared = plus.Dot(plus);
-        var tiny = squared.Lt(1e-24);
-        var c = (minus.Dot(plus) / squared.MaskedFill(tiny, 1)).MaskedFill(tiny, 0);
+        using var noGrad = Autograd.NoGrad();
+        var c = minus.CoefficientAlong(plus);
         var orthogonal = minus - plus * c.To(plus.DType);
         pass.Found["projection"] = c;
         pass.Found["orthogonal_norm"] = orthogonal.Norm();
@@ -58,5 +57,5 @@ public sealed record Decomposed(double Gamma = 0.5, double Kappa = 1, SelectionS
     }
 
     /// <inheritdoc/>
-    public override string ToString() => $"Decomposed(gamma={Gamma:R}, kappa={Kappa:R}{Selection.Details}{(MinusAtBase ? ", minusAt=base" : "")}{(MinusByBatch ? ", minusScale=batch" : "")})";
+    public override string ToString() => FormattableString.Invariant($"Decomposed(gamma={Gamma:R}, kappa={Kappa:R}{Selection.Details}{(MinusAtBase ? ", minusAt=base" : "")}{(MinusByBatch ? ", minusScale=batch" : "")})");
 }

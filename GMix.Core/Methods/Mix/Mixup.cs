@@ -52,5 +52,5 @@ public sealed record Mixup(double Alpha = 1, bool PerSample = false, bool Fold =
         : Tensor.Full([batch.Count], draw.Lambda, batch.Images.DType, batch.Images.Device);
 
     /// <inheritdoc/>
-    public override string ToString() => $"Mixup(alpha={Alpha:R}{(PerSample ? ", per sample" : "")}{(Fold ? ", folded" : "")})";
+    public override string ToString() => FormattableString.Invariant($"Mixup(alpha={Alpha:R}{(PerSample ? ", per sample" : "")}{(Fold ? ", folded" : "")})");
 }

@@ -10,12 +10,14 @@ namespace GMix.Methods;
 //   the training gradient is taken at w + ε
 //
 //   default ρ = 0.05 (davda54/sam; SamsungLabs/ASAM uses 0.05 on CIFAR-10, 0.1 on CIFAR-100)
+//   with RhoMin (GSAM's schedule) the radius follows the learning rate: ρ_t = ρ_min + (ρ − ρ_min) lr_t / lr_peak
 //   cost: one forward and one backward more
 //   not for: a budget of one pass per step (see When), or ρ so large that w + ε leaves the region where training works
 
 /// <summary>One normalised ascent step of length ρ.</summary>
 /// <param name="Rho">ρ ≥ 0; at 0 the gradient is the one at w.</param>
-public sealed record Sam(double Rho = 0.05) : Perturb
+/// <param name="RhoMin">ρ at learning rate 0, where ρ follows the learning rate; null for a constant ρ.</param>
+public sealed record Sam(double Rho = 0.05, double? RhoMin = null) : Perturb
 {
     internal const double Delta = 1e-12;
 
@@ -23,11 +25,14 @@ public sealed record Sam(double Rho = 0.05) : Perturb
     public override double Radius => Rho;
 
     /// <inheritdoc/>
-    public override Tensor Epsilon(ParameterVector weights, Tensor gradient, StepContext at) => Ascent(gradient, Rho);
+    public override Tensor Epsilon(ParameterVector weights, Tensor gradient, StepContext at) => Ascent(gradient, RadiusAt(at));
+
+    /// <summary>ρ of a step.</summary>
+    public double RadiusAt(StepContext at) => RhoMin is { } low && at.PeakLearningRate > 0 ? low + (Rho - low) * Math.Clamp(at.LearningRate / at.PeakLearningRate, 0, 1) : Rho;
 
     /// <summary>ρ g / (|g| + δ).</summary>
     internal static Tensor Ascent(Tensor gradient, double rho) => gradient * (rho / (gradient.Norm() + Delta)).To(gradient.DType);
 
     /// <inheritdoc/>
-    public override string ToString() => $"SAM(rho={Rho:R}{Details})";
+    public override string ToString() => FormattableString.Invariant($"SAM(rho={(RhoMin is null ? "" : $"{RhoMin:R}..")}{Rho:R}{Details})");
 }
