@@ -42,6 +42,8 @@ public sealed record TrainConfig
     public double Warmup { get; init; }
     /// <summary>Leaves a shorter last batch out.</summary>
     public bool DropLast { get; init; }
+    /// <summary>Streams the images from host memory even where they fit the device; the batches are bitwise the same.</summary>
+    public bool Stream { get; init; }
     /// <summary>Arithmetic.</summary>
     public Precision Precision { get; init; } = Precision.Float32;
     /// <summary>Threads of one operator.</summary>

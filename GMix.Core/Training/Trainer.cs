@@ -54,8 +54,8 @@ public sealed class Trainer : IDisposable
         Network = new Network(architecture, config.Precision, device, config.Seed);
         Step = new MethodStep(Network, method);
         Optimizer = new Sgd(Network.Parameters, config.Sgd);
-        _train = new Pipeline(data.Train, data.Normalization, Network.Type, device, Network.ChannelsLast);
-        _test = new Pipeline(data.Test, data.Normalization, Network.Type, device, Network.ChannelsLast);
+        _train = Pipeline.Open(data.Train, data.Normalization, Network.Type, device, Network.ChannelsLast, config.Stream);
+        _test = Pipeline.Open(data.Test, data.Normalization, Network.Type, device, Network.ChannelsLast, config.Stream);
         _order = new PipelineOrder(config.Seed, data.Train.Count, config.Batch, config.DropLast);
         _schedule = new Schedule(config.LearningRate, config.Schedule, config.Epochs, _order.Steps, config.Warmup, config.Milestones, config.Factor);
         _metrics = new EpochMetrics(device);
@@ -105,7 +105,7 @@ public sealed class Trainer : IDisposable
     {
         if (Done) throw new InvalidOperationException($"all {Config.Epochs} epochs are done");
         if (_step == 0) _metrics.Reset();
-        var order = _order.Epoch(_epoch);
+        using var batches = _train.Pass(_order.Batches(_order.Epoch(_epoch), _step));
         var wall = Stopwatch.StartNew();
         var (doneBefore, trained, loss) = (_step, 0.0, double.NaN);
         var unread = new List<(int Step, Tensor Loss)>();
@@ -119,7 +119,7 @@ public sealed class Trainer : IDisposable
             }
             using (var scope = new TensorScope())
             {
-                var (seconds, mean) = OneStep(order);
+                var (seconds, mean) = OneStep(batches);
                 trained += seconds;
                 unread.Add((_step, scope.Keep(mean)));
             }
@@ -138,17 +138,13 @@ public sealed class Trainer : IDisposable
     }
 
     /// <summary>One step at the current position; seconds of training alone, and its mean loss.</summary>
-    private (double Seconds, Tensor Loss) OneStep(long[] order)
+    private (double Seconds, Tensor Loss) OneStep(PipelinePass batches)
     {
-        var indices = _order.Step(order, _step);
-        var batch = Batch(indices, _step);
+        var (images, labels) = batches.Next(Config.Augmentation, new CounterRandom(Config.Seed, DrawStream.Augment, _epoch, _step));
+        var batch = new Batch(images, labels);
         var position = (long)_epoch * _order.Steps + _step;
         var rate = _schedule.At(position);
-        var (height, width) = (_train.Set.Height, _train.Set.Width);
-        var draw = Step.Method.Mix.Draw(new CounterRandom(Config.Seed, DrawStream.Mix, _epoch, _step), batch.Count, height, width) with
-        {
-            Seed = new CounterRandom(Config.Seed, DrawStream.Noise, _epoch, _step).NextUInt64(),
-        };
+        var draw = DrawOf(Step.Method.Mix, Config.Seed, _epoch, _step, batch.Count, _train.Set.Height, _train.Set.Width);
         var clock = Stopwatch.StartNew();
         var result = Step.Run(batch, new StepContext(_epoch, position, rate, Config.LearningRate, draw));
         Optimizer.Update(result.Direction, rate);
@@ -157,11 +153,16 @@ public sealed class Trainer : IDisposable
         return (seconds, result.LossesAtW.Mean(DType.Float64));
     }
 
-    private Batch Batch(ReadOnlySpan<long> indices, int step)
-    {
-        var (images, labels) = _train.Take(indices, Config.Augmentation, new CounterRandom(Config.Seed, DrawStream.Augment, _epoch, step));
-        return new Batch(images, labels);
-    }
+    /// <summary>What a step draws for its mix.</summary>
+    /// <param name="mix">How the method mixes.</param>
+    /// <param name="seed">The run's seed.</param>
+    /// <param name="epoch">From 0.</param>
+    /// <param name="step">Step within the epoch, from 0.</param>
+    /// <param name="count">Examples in the batch.</param>
+    /// <param name="height">Of the images.</param>
+    /// <param name="width">Of the images.</param>
+    public static Draw DrawOf(Mix mix, long seed, int epoch, int step, int count, int height, int width) =>
+        mix.Draw(new CounterRandom(seed, DrawStream.Mix, epoch, step), count, height, width) with { Seed = new CounterRandom(seed, DrawStream.Noise, epoch, step).NextUInt64() };
 
     /// <summary>
     /// Logits on a mixed copy of the batch, for the vicinal accuracy of methods that do not mix: BatchNorm on the batch, running statistics at
@@ -208,10 +209,11 @@ public sealed class Trainer : IDisposable
         using var noGrad = Autograd.NoGrad();
         var losses = Tensor.Zeros([], DType.Float64, Network.Device);
         var correct = Tensor.Zeros([], DType.Float64, Network.Device);
+        using var batches = set.Pass(PipelineOrder.InTurn(set.Count, EvaluationBatch));
         for (var start = 0; start < set.Count; start += EvaluationBatch)
         {
             using var one = new TensorScope();
-            var (images, labels) = set.Range(start, Math.Min(EvaluationBatch, set.Count - start));
+            var (images, labels) = batches.Next();
             var logits = Network.Logits(images, ForwardPass.Eval);
             losses.AddInPlace(_plainLoss.PerExample(logits, new Targets(labels)).Sum(DType.Float64));
             correct.AddInPlace(logits.ArgMax(1).Eq(labels).Sum(DType.Float64));
