@@ -3,7 +3,7 @@ using GMix.Draws;
 using GMix.Torch;
 using Xunit;
 
-namespace GMix.Core.Tests.Training;
+namespace GMix.Core.Tests.Pipelines;
 
 /// <summary>Batches made on the device against a loop over pixels.</summary>
 public class PipelineTests
@@ -25,7 +25,7 @@ public class PipelineTests
 
     private static double Black(int channel) => -Norm.Mean[channel] / Norm.Std[channel];
 
-    private static Pipeline New() => new(Images, Norm, DType.Float64, Device.Cpu, channelsLast: true);
+    private static Pipeline New() => new OnDevicePipeline(Images, Norm, DType.Float64, Device.Cpu, channelsLast: true);
 
     [Fact]
     public void WithoutAugmentationPixelsAreNormalised()
