@@ -102,6 +102,7 @@ module Flags =
     let erasing = number "--erasing" "probability of random erasing (default 0)"
     let reflect = switch "--reflect" "pad by reflection instead of zeros before the crop"
     let dropLast = switch "--drop-last" "leave a shorter last batch out"
+    let stream = switch "--stream" "bring the images from host memory batch by batch, as sets above 2 GiB always are; same results"
     let precision = choice "--precision" "arithmetic (default bf16 where the processor has it, else float32)" [ "float32", Precision.Float32; "bf16", Precision.BFloat16; "float64", Precision.Float64 ]
     let threads = integer "--threads" "threads (default: the machine's cores)"
     let device = text "--device" "NAME" "cpu, cuda or cuda:INDEX (default cpu)"
@@ -150,7 +151,7 @@ module Flags =
     /// The flags of verbs that train, in the order help shows them.
     let training: System.CommandLine.Option list =
         [ dataset; data; limit; model; preset; epochs; batch; lr; momentum; weightDecay; nesterov; clip; schedule; milestones; factor; warmup
-          augment; cutout; erasing; reflect; dropLast; precision; threads; device; cleanEvery; dropout; stemStride; stem; init; hidden; out; name ]
+          augment; cutout; erasing; reflect; dropLast; stream; precision; threads; device; cleanEvery; dropout; stemStride; stem; init; hidden; out; name ]
         @ methodParameters
 
     /// What the training flags say.
@@ -177,6 +178,7 @@ module Flags =
                 Erasing = orElse d.Erasing erasing
                 Reflect = result.GetValue reflect
                 DropLast = result.GetValue dropLast
+                Stream = result.GetValue stream
                 Precision = given precision
                 Threads = given threads
                 Device = orElse d.Device device

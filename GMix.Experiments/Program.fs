@@ -108,6 +108,15 @@ let private benchVerb () =
                 let speeds = Bench.train setup methods (Flags.get result size |> Option.defaultValue 32) (Flags.get result steps |> Option.defaultValue 5)
                 Bench.printTrain setup speeds (result.GetValue json)
                 0))
+    let batches = Flags.integer "--steps" "batches that count, after five of warm-up (default 200)"
+    let line = Flags.switch "--json" "one line for programs"
+    bench.Subcommands.Add(
+        verb "pipeline" "Images per second that the data pipeline makes by itself: crop, flip, normalise, mix.\n  gmix bench pipeline --dataset synthetic --batch 128 --steps 200 --json"
+            [ Flags.dataset; Flags.data; Flags.limit; Flags.batch; batches; line; Flags.reflect; Flags.cutout; Flags.erasing; Flags.threads; Flags.device ] [] (fun result ->
+                let setup = Flags.setup result
+                let set, speeds = BenchPipeline.run setup (Flags.get result batches |> Option.defaultValue 200)
+                BenchPipeline.print setup set speeds (result.GetValue line)
+                0))
     bench
 
 let private dataVerb () =
@@ -138,6 +147,20 @@ let private dataVerb () =
             let number option = Flags.get result option |> Option.defaultValue 0
             DataCommand.make (Flags.get result dir) (result.GetValue makeName) (number train) (number test) (number Flags.seed)
             0))
+    let rows, columns = Flags.integer "--rows" "rows of the sheet (default 4)", Flags.integer "--cols" "columns of the sheet (default 8)"
+    let epoch = Flags.integer "--epoch" "which epoch's first batch, from 0 (default 0)"
+    let output = Flags.text "--output" "FILE" "the picture (default preview.png); the page with the labels goes beside it"
+    data.Subcommands.Add(
+        verb "preview" "A contact sheet of what a method trains on: augmented and mixed images with their labels.\n  gmix data preview --dataset cifar10 --method mixup --output preview.png"
+            ([ Flags.dataset; dir; Flags.limit; Flags.method; rows; columns; Flags.seed; epoch; output; Flags.preset; Flags.augment; Flags.cutout; Flags.erasing; Flags.reflect ] @ Flags.methodParameters) [] (fun result ->
+                let number option fallback = Flags.get result option |> Option.defaultValue fallback
+                let method = Flags.get result Flags.method |> Option.defaultValue "mixup"
+                let picture, page =
+                    Preview.make (Flags.setup result) method (number rows 4) (number columns 8) (number Flags.seed 0) (number epoch 0)
+                    |> Preview.save (Flags.get result output |> Option.defaultValue "preview.png")
+                printfn "picture  %s" picture
+                printfn "labels   %s" page
+                0))
     data
 
 let private root args =

@@ -35,6 +35,8 @@ type Train =
       Erasing: float
       Reflect: bool
       DropLast: bool
+      /// Streams the images from host memory even where they fit the device.
+      Stream: bool
       /// None: bfloat16 arithmetic where the processor has it and the model has convolutions, else float32.
       Precision: Precision option
       /// None: the machine's cores.
@@ -62,6 +64,7 @@ type Train =
           Erasing = 0.0
           Reflect = false
           DropLast = false
+          Stream = false
           Precision = None
           Threads = None
           Device = "cpu"
@@ -137,6 +140,7 @@ module Resolve =
             Factor = train.Factor,
             Warmup = train.Warmup,
             DropLast = train.DropLast,
+            Stream = train.Stream,
             Precision = precision setup,
             Threads = (train.Threads |> Option.defaultWith (fun () -> Environment.ProcessorCount)),
             Device = train.Device,
