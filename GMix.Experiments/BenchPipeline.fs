@@ -42,6 +42,7 @@ module BenchPipeline =
         TorchRuntime.Threads <- threads
         let order = PipelineOrder(0L, set.Count, min train.Batch set.Count, true)
         let augmentation = Augmentation(Pad = 4, Flip = true, Mode = (if train.Reflect then PadMode.Reflect else PadMode.Zero), Cutout = train.Cutout, Erasing = train.Erasing)
+        augmentation.Check()
         use resident = Pipeline.Open(set, data.Normalization, DType.Float32, device, true, false)
         use streaming = Pipeline.Open(set, data.Normalization, DType.Float32, device, true, true)
         let mixup = Mixup()

@@ -53,6 +53,7 @@ module Preview =
         let job = Runner.job setup methodName seed
         job.Method.Check()
         let config = job.Config
+        config.Augmentation.Check()
         let data = Trainer.Open config
         let set = data.Train
         let count = rows * columns
@@ -106,12 +107,13 @@ module Preview =
     /// Small images are drawn larger, by whole factors.
     let private zoom (set: ImageSet) = max 1 (96 / max set.Height set.Width)
 
-    let private gap, bar = 8, 6
+    let private gap, inner, bar = 12, 4, 8
 
-    /// Colours of classes, around the hue circle in steps that keep neighbouring classes apart; lightness alternates.
-    let private colour (index: int) : struct (byte * byte * byte) =
-        let hue = float index * 0.381966011 % 1.0 * 6.0
-        let low, high = if index % 2 = 0 then 0.15, 0.85 else 0.0, 0.62
+    /// Colours of classes around the hue circle, light and dark in turn; many classes take steps of the golden angle.
+    let private colour (set: ImageSet) (index: int) : struct (byte * byte * byte) =
+        let turn = if set.ClassCount <= 24 then float index / float set.ClassCount else float index * 0.381966011 % 1.0
+        let hue = turn * 6.0
+        let low, high = if index % 2 = 0 then 0.3, 0.95 else 0.0, 0.55
         let channel shift =
             let x = (hue + shift) % 6.0
             let ramp = if x < 1.0 then x elif x < 3.0 then 1.0 elif x < 4.0 then 4.0 - x else 0.0
@@ -125,8 +127,8 @@ module Preview =
         let zoom = zoom set
         let stacked = if pairs preview then 2 else 1
         let cellWidth = set.Width * zoom
-        // augmented above mixed, touching; the bar of the label under both
-        let cellHeight = stacked * set.Height * zoom + bar
+        // augmented above mixed; the bar of the label under both
+        let cellHeight = stacked * (set.Height * zoom + inner) + bar
         { Zoom = zoom
           Stacked = stacked
           CellWidth = cellWidth
@@ -154,12 +156,12 @@ module Preview =
         |> List.iteri (fun i cell ->
             let left, top = origin layout preview i
             draw cell.Augmented left top
-            if layout.Stacked = 2 then draw cell.Mixed left (top + set.Height * layout.Zoom)
+            if layout.Stacked = 2 then draw cell.Mixed left (top + set.Height * layout.Zoom + inner)
             let share = int (Math.Round(cell.Lambda * float layout.CellWidth))
             for x in 0 .. layout.CellWidth - 1 do
                 let label = match cell.Partner with Some(b, _) when x >= share -> b | _ -> cell.Label
-                for y in layout.CellHeight - bar + 2 .. layout.CellHeight - 1 do
-                    put (left + x) (top + y) (colour label))
+                for y in layout.CellHeight - bar .. layout.CellHeight - 1 do
+                    put (left + x) (top + y) (colour set label))
         ImageCodec.EncodePng(ReadOnlySpan planes, 3, layout.Width, layout.Height)
 
     // --- the page --------------------------------------------------------------------------------------------------------
@@ -179,7 +181,7 @@ module Preview =
         let set, layout = preview.Set, layout preview
         let page = StringBuilder()
         let add (s: string) = page.Append(s).Append('\n') |> ignore
-        let hex label = let struct (r, g, b) = colour label in $"#{r:x2}{g:x2}{b:x2}"
+        let hex label = let struct (r, g, b) = colour set label in $"#{r:x2}{g:x2}{b:x2}"
         add "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">"
         add $"<title>{text set.Name}, {text preview.Method}</title><style>"
         add "body{font:15px/1.4 system-ui,sans-serif;margin:1.5rem;max-width:90rem;color-scheme:light dark}h1{font-size:1.3rem;margin:0}"

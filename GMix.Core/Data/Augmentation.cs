@@ -20,6 +20,15 @@ public sealed record Augmentation(int Pad = 0, bool Flip = false, PadMode Mode =
     /// <summary>Whether anything is changed.</summary>
     public bool Any => Pad > 0 || Flip || Cutout > 0 || Erasing > 0;
 
+    /// <summary>Refuses values out of their ranges.</summary>
+    /// <exception cref="GMixInputException">One is; the message names its flag.</exception>
+    public void Check()
+    {
+        if (Pad < 0) throw new GMixInputException($"a crop's padding of {Pad} pixels: must be at least 0");
+        if (Cutout < 0) throw new GMixInputException($"--cutout {Cutout}: must be at least 0 (0 means none)");
+        if (!(Erasing is >= 0 and <= 1)) throw new GMixInputException($"--erasing {Erasing:R}: a probability, from 0 to 1");
+    }
+
     /// <summary>The standard augmentation of a data set: see methods' data section; SVHN has none.</summary>
     public static Augmentation StandardOf(DatasetInfo info) => new(info.Augmentation.Pad, info.Augmentation.Flip);
 

@@ -1,3 +1,4 @@
+using System.Buffers;
 using GMix.Draws;
 using GMix.Torch;
 
@@ -50,7 +51,9 @@ internal sealed class PipelineTransform : IDisposable
     {
         var (h, w, black) = (_height, _width, (long)_height * _width);
         var reflect = a.Mode == PadMode.Reflect;
-        var indices = new long[n * h * w];
+        // a megabyte for a usual batch: borrowed, not left to the garbage collector at every step
+        var rented = ArrayPool<long>.Shared.Rent(n * h * w);
+        var indices = rented.AsSpan(0, n * h * w);
         var columns = new int[w];
         for (var i = 0; i < n; i++)
         {
@@ -65,7 +68,7 @@ internal sealed class PipelineTransform : IDisposable
             for (var r = 0; r < h; r++)
             {
                 var row = reflect ? Mirror(top + r, h) : top + r;
-                var target = indices.AsSpan((i * h + r) * w, w);
+                var target = indices.Slice((i * h + r) * w, w);
                 if ((uint)row >= (uint)h)
                 {
                     target.Fill(black);
@@ -75,9 +78,11 @@ internal sealed class PipelineTransform : IDisposable
                 for (var c = 0; c < target.Length; c++) target[c] = (uint)columns[c] < (uint)w ? start + columns[c] : black;
             }
         }
+        var sources = Tensor.From<long>(indices, [n, 1, h * w], _device);
+        ArrayPool<long>.Shared.Return(rented);
         var planes = pixels.View(n, _channels, h * w);
         if (a.Pad > 0 && !reflect) planes = planes.Pad([0, 1]);
-        return planes.Gather(2, Tensor.From(indices, [n, 1, h * w], _device).Expand(n, _channels, h * w)).View(n, _channels, h, w);
+        return planes.Gather(2, sources.Expand(n, _channels, h * w)).View(n, _channels, h, w);
     }
 
     /// <summary>Reflection without repeating the edge; what is further away than a side takes the opposite edge.</summary>

@@ -65,6 +65,7 @@ public sealed record TrainConfig
         {
             if (!good) throw new GMixInputException(message);
         }
+        Augmentation.Check();
         Need(Epochs >= 1, $"--epochs {Epochs}: must be at least 1");
         Need(Batch >= 1, $"--batch {Batch}: must be at least 1");
         Need(double.IsFinite(LearningRate) && LearningRate > 0, $"--lr {LearningRate:R}: must be a number above 0");

@@ -128,4 +128,26 @@ public class PipelineTests
         Assert.Equal(epoch, order.Epoch(2));
         Assert.Equal(3, new PipelineOrder(5, 23, 6, DropLast: true).Steps);
     }
+
+    [Theory]
+    [InlineData(-1, 0, 0, "-1 pixels")]
+    [InlineData(0, -2, 0, "--cutout -2")]
+    [InlineData(0, 0, 1.5, "--erasing 1.5")]
+    [InlineData(0, 0, double.NaN, "--erasing NaN")]
+    public void ImpossibleAugmentationsAreNamed(int pad, int cutout, double erasing, string named) =>
+        Assert.Contains(named, Assert.Throws<GMixInputException>(new Augmentation(pad, Cutout: cutout, Erasing: erasing).Check).Message);
+
+    /// <summary>A crop of the whole range lets a padding as wide as the image show; rows and columns far outside stay black or mirrored, never another image's.</summary>
+    [Theory]
+    [InlineData(PadMode.Zero)]
+    [InlineData(PadMode.Reflect)]
+    public void PaddingWiderThanTheImageStaysWithinIt(PadMode mode)
+    {
+        using var scope = new TensorScope();
+        using var pipeline = New();
+        var (x, _) = pipeline.Take([3], new Augmentation(Side + 4, true, mode), new CounterRandom(1, DrawStream.Augment));
+        var allowed = new HashSet<double>(Enumerable.Range(0, 3 * Side * Side).Select(i => Math.Round(Normalized(3, i / (Side * Side), i / Side % Side, i % Side), 9)));
+        if (mode == PadMode.Zero) allowed.UnionWith(Enumerable.Range(0, 3).Select(c => Math.Round(Black(c), 9)));
+        Assert.All(x.ToDoubles(), v => Assert.Contains(Math.Round(v, 9), allowed));
+    }
 }
