@@ -46,15 +46,16 @@ module Preview =
         { new IScorer with
             member _.Score batch = Tensor.Zeros([| int64 batch.Count |], DType.Float64, Nullable()) }
 
-    /// The images of the first step of an epoch (from 0) of a run with this setup, method and seed, if its batch were the sheet.
-    let make (setup: Setup) (methodName: string) (rows: int) (columns: int) (seed: int) (epoch: int) : Preview =
-        if rows < 1 || columns < 1 || rows * columns > 1024 then input $"--rows {rows} --cols {columns}: at least 1 each, and at most 1024 images"
+    /// The images of the first step of an epoch (from 0) of a run with this setup, method and seed, if its batch were the sheet. `read` gives the
+    /// data that the run's configuration names.
+    let makeOf (read: TrainConfig -> DatasetSplits) (setup: Setup) (methodName: string) (rows: int) (columns: int) (seed: int) (epoch: int) : Preview =
+        if rows < 1 || columns < 1 || rows > 1024 || columns > 1024 || rows * columns > 1024 then input $"--rows {rows} --cols {columns}: at least 1 each, and at most 1024 images"
         if epoch < 0 then input $"--epoch {epoch}: must be at least 0"
         let job = Runner.job setup methodName seed
         job.Method.Check()
         let config = job.Config
         config.Augmentation.Check()
-        let data = Trainer.Open config
+        let data = read config
         let set = data.Train
         let count = rows * columns
         if count > set.Count then input $"--rows {rows} --cols {columns}: {count} images are more than the {set.Count} of {set.Name}"
@@ -98,6 +99,9 @@ module Preview =
                       | Some(b, lambdas) -> Some(int b[i], (if isNull draw.Permutation then i else int draw.Permutation[i])), lambdas[i]
                       | None -> None, 1.0
                   { Augmented = part augmented; Mixed = part mixed; Label = int a[i]; Partner = partner; Lambda = lambda } ] }
+
+    /// The same, of the data set that the setup names.
+    let make = makeOf Trainer.Open
 
     /// Whether there is more to show than the augmented images.
     let private pairs (preview: Preview) = preview.Cells |> List.exists (fun c -> c.Partner.IsSome || c.Augmented <> c.Mixed)

@@ -10,7 +10,15 @@ open GMix.Experiments.Tests.MadeUpRuns
 open GMix.Methods
 open Xunit
 
-let private setup = { Setup.defaults with Limit = 100 }
+let private setup = Setup.defaults
+
+/// A hundred images of the synthetic set, made once.
+let private data =
+    lazy
+        (let all = Datasets.Open("synthetic", null)
+         DatasetSplits(all.Train.Limit(100, 0UL), all.Test, all.Normalization, all.Source))
+
+let private make = Preview.makeOf (fun _ -> data.Value)
 
 let private decode (path: string) =
     let file = File.ReadAllBytes path
@@ -22,7 +30,7 @@ let private decode (path: string) =
 [<Fact>]
 let ``the sheet holds every image as augmented and as mixed, and a bar that the two classes share`` () =
     let folder = freshFolder "preview"
-    let preview = Preview.make setup "mixup" 2 3 5 1
+    let preview = make setup "mixup" 2 3 5 1
     let picture, page = Preview.save (Path.Combine(folder, "new", "sheet.png")) preview
     let width, height, pixel = decode picture
     // 32 pixels drawn as 96, two above one another with 4 between and 4 before the bar of 8; 12 between cells
@@ -51,7 +59,7 @@ let ``the sheet holds every image as augmented and as mixed, and a bar that the 
 
 [<Fact>]
 let ``a mixed image is the weighted sum of two images of the sheet`` () =
-    let preview = Preview.make setup "gmix" 2 4 0 0
+    let preview = make setup "gmix" 2 4 0 0
     let cells = Array.ofList preview.Cells
     for cell in cells do
         let label, at = cell.Partner.Value
@@ -63,7 +71,7 @@ let ``a mixed image is the weighted sum of two images of the sheet`` () =
 
 [<Fact>]
 let ``the same seed and epoch draw the same sheet, another epoch another`` () =
-    let sheet epoch stream = Preview.png (Preview.make { setup with Train = { setup.Train with Stream = stream } } "cutmix" 2 2 3 epoch)
+    let sheet epoch stream = Preview.png (make { setup with Train = { setup.Train with Stream = stream } } "cutmix" 2 2 3 epoch)
     Assert.Equal<byte array>(sheet 2 false, sheet 2 false)
     Assert.Equal<byte array>(sheet 2 false, sheet 2 true)
     Assert.NotEqual<byte array>(sheet 2 false, sheet 3 false)
@@ -71,7 +79,7 @@ let ``the same seed and epoch draw the same sheet, another epoch another`` () =
 [<Fact>]
 let ``every method of the catalog has a sheet`` () =
     for entry in MethodCatalog.Entries do
-        let preview = Preview.make setup entry.Name 1 2 0 0
+        let preview = make setup entry.Name 1 2 0 0
         let sheet = Preview.png preview
         let struct (width, height) = ImageCodec.Size(ReadOnlySpan sheet, entry.Name)
         let mixes = preview.Cells |> List.exists (fun c -> c.Partner.IsSome || c.Augmented <> c.Mixed)
@@ -84,17 +92,17 @@ let ``what cannot be drawn is said in one line`` () =
     let says (named: string) (action: unit -> unit) =
         let error = Assert.Throws<GMixInputException> action
         Assert.Contains(named, error.Message)
-    says "--rows 0" (fun () -> Preview.make setup "mixup" 0 3 0 0 |> ignore)
-    says "--cols 2000" (fun () -> Preview.make setup "mixup" 1 2000 0 0 |> ignore)
-    says "more than the 100" (fun () -> Preview.make setup "mixup" 20 20 0 0 |> ignore)
-    says "--epoch -1" (fun () -> Preview.make setup "mixup" 1 1 0 -1 |> ignore)
-    says "nope" (fun () -> Preview.make setup "nope" 1 1 0 0 |> ignore)
-    says "--cutout -1" (fun () -> Preview.make { setup with Train = { setup.Train with Cutout = -1 } } "mixup" 1 1 0 0 |> ignore)
-    says "sheet.jpg" (fun () -> Preview.make setup "mixup" 1 1 0 0 |> Preview.save "sheet.jpg" |> ignore)
+    says "--rows 0" (fun () -> make setup "mixup" 0 3 0 0 |> ignore)
+    says "--cols 2000" (fun () -> make setup "mixup" 1 2000 0 0 |> ignore)
+    says "more than the 100" (fun () -> make setup "mixup" 20 20 0 0 |> ignore)
+    says "--epoch -1" (fun () -> make setup "mixup" 1 1 0 -1 |> ignore)
+    says "nope" (fun () -> make setup "nope" 1 1 0 0 |> ignore)
+    says "--cutout -1" (fun () -> make { setup with Train = { setup.Train with Cutout = -1 } } "mixup" 1 1 0 0 |> ignore)
+    says "sheet.jpg" (fun () -> make setup "mixup" 1 1 0 0 |> Preview.save "sheet.jpg" |> ignore)
 
 [<Fact>]
 let ``bench pipeline measures every variant`` () =
-    let set, speeds = BenchPipeline.run { setup with Train = { setup.Train with Batch = 16; Threads = Some 1 } } 3
+    let set, speeds = BenchPipeline.run { setup with Limit = 100; Train = { setup.Train with Batch = 16; Threads = Some 1 } } 3
     Assert.Equal(100, set.Count)
     Assert.Equal<string list>([ "augment"; "augment_mix"; "augment_mix_streamed" ], speeds |> List.map (fun s -> s.Key))
     for speed in speeds do
