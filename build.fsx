@@ -3,7 +3,7 @@
 //   dotnet fsi build.fsx                      set up everything and run the main job, `gmix compare`
 //   dotnet fsi build.fsx -t Test              set up everything and run all tests
 //   dotnet fsi build.fsx -t NAME WORDS...     another target; the words go to its job
-//   dotnet fsi build.fsx --help               the targets
+//   dotnet fsi build.fsx -- --help            the targets
 //
 // Each step is skipped when its inputs have not changed since it last succeeded (.cache/stamps). Logs are in .cache/logs.
 
@@ -83,14 +83,16 @@ create "Setup" (fun () ->
 create "Build" (fun () ->
     let sources =
         files [ ".cs"; ".fs"; ".csproj"; ".fsproj"; ".props"; ".targets"; ".slnx"; ".json"; "paket.lock"; "paket.references"; ".editorconfig" ] root
-    let assets = [ Setup.shim; Setup.plotly ] |> List.filter File.Exists
+    let assets = [ Setup.shim ] |> List.filter File.Exists
+    let beside = Path.GetDirectoryName gmix
     let outputs =
-        [ gmix; Path.ChangeExtension(gmix, ".dll")
+        [ gmix; Path.Combine(beside, "gmix.dll"); Path.Combine(beside, "GMix.Core.dll")
           for project in files [ ".Tests.csproj"; ".Tests.fsproj" ] (inRoot "tests") do
               let name = Path.GetFileNameWithoutExtension project
-              inRoot $"tests/{name}/bin/Release/net10.0/{name}" ]
+              inRoot $"tests/{name}/bin/Release/net10.0/{name}.dll" ]
     once "build" (fingerprint [] (sources @ assets)) outputs "unchanged" "compiling" (fun () ->
         run "build" "GMix does not compile" [ "dotnet"; "build"; "GMix.slnx"; "-c"; "Release"; "-v"; "q"; "--nologo" ]
+        Setup.nativeImages beside
         "compiled " + relative gmix))
 
 create "Quickstart" (fun () -> job gmix ("compare" :: words))

@@ -1,11 +1,132 @@
 module GMix.Experiments.Program
 
+open System
+open System.CommandLine
+open System.IO
+open System.Linq
+open System.Runtime.InteropServices
+open System.Threading
+open GMix
+open GMix.Torch
+
+let private paperMethods = [ "vanilla"; "sam"; "mixup"; "gmix"; "bgmix"; "dgmix" ]
+
+/// Cancelled by Ctrl-C or SIGTERM: training stops after the current step, with a checkpoint.
+let private stopping () =
+    let source = new CancellationTokenSource()
+    let stop (context: PosixSignalContext) =
+        // a second signal ends the process at once
+        context.Cancel <- not source.IsCancellationRequested
+        source.Cancel()
+    let handlers = [ for s in [ PosixSignal.SIGINT; PosixSignal.SIGTERM ] -> PosixSignalRegistration.Create(s, stop) ]
+    source.Token, { new IDisposable with member _.Dispose() = for h in handlers do h.Dispose() }
+
+let private command (args: string array) =
+    let quoted (word: string) = if word |> Seq.forall (fun c -> Char.IsLetterOrDigit c || "-_./,:=+".Contains c) && word <> "" then word else "'" + word + "'"
+    Some("gmix " + String.Join(" ", args |> Array.map quoted))
+
+let private ended (result: ComparisonResult) =
+    match result.Outcome with
+    | Outcome.Completed -> 0
+    | Outcome.Stopped ->
+        eprintfn "stopped; continue with: gmix resume %s" result.Folder
+        1
+
+let private verb (name: string) (description: string) (options: System.CommandLine.Option list) (arguments: Argument list) (action: ParseResult -> int) =
+    let verb = Command(name, description)
+    for o in options do
+        verb.Options.Add o
+    for a in arguments do
+        verb.Arguments.Add a
+    verb.SetAction(Func<ParseResult, int> action)
+    verb
+
+let private outOf result = Flags.get result Flags.out |> Option.defaultValue "runs"
+let private nameOf result word = Flags.get result Flags.name |> Option.defaultWith (fun () -> Compare.freshName (outOf result) word)
+
+let private compareVerb args =
+    verb "compare" "Train several methods on the same data; a table and an HTML report at the end.\n  gmix compare --dataset cifar10 --data DIR --model wrn-16-2 --methods vanilla,mixup,dgmix --epochs 3"
+        ((Flags.methods :> System.CommandLine.Option) :: (Flags.seeds :> System.CommandLine.Option) :: Flags.training) [] (fun result ->
+            let token, handlers = stopping ()
+            use _ = handlers
+            let methods = Flags.get result Flags.methods |> Option.defaultValue paperMethods
+            let seeds = Flags.get result Flags.seeds |> Option.defaultValue [ 0 ]
+            Compare.run (outOf result) (nameOf result "compare") (Flags.setup result) methods seeds (command args) token |> ended)
+
+let private trainVerb args =
+    verb "train" "Train one method; checkpoint after every epoch.\n  gmix train --method dgmix --model wrn-16-2 --epochs 10"
+        ((Flags.method :> System.CommandLine.Option) :: (Flags.seed :> System.CommandLine.Option) :: Flags.training) [] (fun result ->
+            let token, handlers = stopping ()
+            use _ = handlers
+            let method = Flags.get result Flags.method |> Option.defaultValue "vanilla"
+            let seed = Flags.get result Flags.seed |> Option.defaultValue 0
+            Compare.run (outOf result) (nameOf result "train") (Flags.setup result) [ method ] [ seed ] (command args) token |> ended)
+
+let private resumeVerb args =
+    let path = Argument<string>("RUN", Description = "a run's folder, or an experiment's")
+    verb "resume" "Continue what was interrupted, bit for bit as if it had not been.\n  gmix resume runs/train-20261231-235959" [] [ path ] (fun result ->
+        let token, handlers = stopping ()
+        use _ = handlers
+        Compare.resume (result.GetValue path) (command args) token |> ended)
+
+let private reportVerb args =
+    let paths = Argument<string array>("RUNS", Description = "folders of runs or experiments", Arity = ArgumentArity.OneOrMore)
+    let output = Flags.text "--output" "FILE" "the report's file (default report.html in the first folder)"
+    verb "report" "Table and HTML report of runs that exist.\n  gmix report runs/compare-20261231-235959" [ output ] [ paths ] (fun result ->
+        let folders = result.GetValue paths |> List.ofArray
+        let runs = folders |> List.collect RunStore.list |> List.filter (fun r -> not r.Epochs.IsEmpty)
+        if runs.IsEmpty then raise (GMixInputException $"{folders.Head}: no run in it has finished an epoch, so there is nothing to report")
+        for comparison in Summary.comparisons runs do
+            ConsoleTables.print (Tables.comparison comparison)
+        let path = Flags.get result output |> Option.defaultValue (Path.Combine(folders.Head, "report.html"))
+        let written = Report.create "GMix: a comparison of training methods" |> Report.withRuns runs |> Report.withRemarks (Compare.remarks runs) |> Report.withCommand (command args).Value |> Report.save path
+        printfn "report   %s" written
+        0)
+
+let private benchVerb () =
+    let bench = Command("bench", "Check golden traces and measure speed.")
+    let files = Argument<string array>("FILE", Description = "traces", Arity = ArgumentArity.OneOrMore)
+    let tolerance = Flags.number "--tolerance" "largest relative error that agrees (default 1e-9)"
+    bench.Subcommands.Add(
+        verb "trace" "Replay golden traces of an independent implementation through the public calls.\n  gmix bench trace tests/traces/*.safetensors --tolerance 1e-9" [ tolerance ] [ files ] (fun result ->
+            let limit = Flags.get result tolerance |> Option.defaultValue 1e-9
+            if Bench.traces (result.GetValue files |> List.ofArray) limit then 0 else 1))
+    let steps = Flags.integer "--steps" "steps that count, after two of warm-up (default 5)"
+    let size = Flags.integer "--size" "side of the images in pixels (default 32)"
+    let json = Flags.switch "--json" "one line for programs"
+    bench.Subcommands.Add(
+        verb "train" "Images per second of training steps on random images.\n  gmix bench train --model wrn-16-4 --methods vanilla,sam --batch 128 --steps 5 --json"
+            [ Flags.model; Flags.methods; Flags.batch; steps; size; json; Flags.precision; Flags.threads; Flags.device; Flags.gamma; Flags.subset ] [] (fun result ->
+                let setup = Flags.setup result
+                let methods = Flags.get result Flags.methods |> Option.defaultValue paperMethods
+                let speeds = Bench.train setup methods (Flags.get result size |> Option.defaultValue 32) (Flags.get result steps |> Option.defaultValue 5)
+                Bench.printTrain setup speeds (result.GetValue json)
+                0))
+    bench
+
+let private root args =
+    let root = RootCommand "GMix: training with Mixup and sharpness-aware minimisation, and how the methods compare."
+    for v in [ compareVerb args; trainVerb args; resumeVerb args; reportVerb args; benchVerb () ] do
+        root.Subcommands.Add v
+    root
+
+/// One line for a person: what is wrong and where to look.
+let private complain (message: string) =
+    eprintfn "gmix: %s" (message.ReplaceLineEndings " ")
+    2
+
 [<EntryPoint>]
 let main args =
-    match args with
-    | [| "--version" |] ->
-        printfn "gmix %s" (typeof<GMix.GMixInputException>.Assembly.GetName().Version.ToString 3)
-        0
-    | _ ->
-        eprintfn "gmix: only --version is known in this build"
-        2
+    try
+        let result = (root args).Parse args
+        if result.Errors.Count > 0 then
+            let verbs = result.CommandResult.Command
+            let help = if verbs :? RootCommand then "gmix --help" else $"gmix {verbs.Name} --help"
+            complain $"{result.Errors[0].Message.TrimEnd('.')} (see {help})"
+        else
+            result.Invoke(InvocationConfiguration(EnableDefaultExceptionHandler = false))
+    with
+    | :? GMixInputException as e -> complain e.Message
+    | :? TorchOutOfMemoryException as e -> complain $"out of memory: {e.Message}; use a smaller --batch or --model"
+    | :? IOException | :? UnauthorizedAccessException as e -> complain e.Message
+    | e when not (isNull e.InnerException) && (e.InnerException :? GMixInputException) -> complain e.InnerException.Message

@@ -192,13 +192,14 @@ let javaScript () =
 
 // --- packages -------------------------------------------------------------------------------------------------------------------
 
-let private prime (references: string list) =
-    let folder = inCache "packages"
+/// Has NuGet fetch packages into its folder, through a project that is only that: `references` are the items of it.
+let private tryPrime name (references: string list) =
+    let folder = inCache name
     Directory.CreateDirectory folder |> ignore
     // cut off from the repository's own build settings and from Paket's targets
     for name in [ "Directory.Build.props"; "Directory.Build.targets"; "Directory.Packages.props" ] do
         File.WriteAllText(Path.Combine(folder, name), "<Project />\n")
-    let project = Path.Combine(folder, "packages.csproj")
+    let project = Path.Combine(folder, name + ".csproj")
     File.WriteAllLines(
         project,
         [ "<Project Sdk=\"Microsoft.NET.Sdk\">"
@@ -211,7 +212,16 @@ let private prime (references: string list) =
           yield! references
           "  </ItemGroup>"
           "</Project>" ])
-    run "packages" "NuGet cannot get the packages of paket.lock" [ "dotnet"; "restore"; project; "-v"; "q"; "--nologo" ]
+    tryRun name [ "dotnet"; "restore"; project; "-v"; "q"; "--nologo" ]
+
+let private prime name references =
+    match tryPrime name references with
+    | 0, _ -> ()
+    | _, file -> raise (Stop($"NuGet cannot get the packages (whole log: {relative file})", tail file, 1))
+
+let private download (name: string, version: string) = $"    <PackageDownload Include=\"{name}\" Version=\"[{version}]\" />"
+let private packageFolder (name: string, version: string) = Path.Combine(packagesFolder, name.ToLowerInvariant(), version)
+let private isThere package = File.Exists(Path.Combine(packageFolder package, ".nupkg.metadata"))
 
 /// The name-and-version lines of paket.lock.
 let private locked () =
@@ -222,14 +232,12 @@ let private locked () =
 /// Fills NuGet's folder with what paket.lock names, then lets Paket restore from that folder.
 let packages () =
     let packages = locked ()
-    let folder (name: string, version: string) = Path.Combine(packagesFolder, name.ToLowerInvariant(), version)
     let inputs =
         List.map inRoot [ "paket.lock"; "paket.dependencies"; ".config/dotnet-tools.json" ]
         @ files [ "paket.references" ] root
-    let outputs = inRoot ".paket/Paket.Restore.targets" :: List.map folder packages
+    let outputs = inRoot ".paket/Paket.Restore.targets" :: List.map packageFolder packages
     once "packages" (fingerprint [ packagesFolder ] inputs) outputs "unchanged" "restoring" (fun () ->
-        if not (packages |> List.forall (fun package -> File.Exists(Path.Combine(folder package, ".nupkg.metadata")))) then
-            prime [ for name, version in packages -> $"    <PackageDownload Include=\"{name}\" Version=\"[{version}]\" />" ]
+        if not (List.forall isThere packages) then prime "packages" (List.map download packages)
         run "tools" "the tools of .config/dotnet-tools.json cannot be restored" [ "dotnet"; "tool"; "restore" ]
         run "paket" "Paket cannot restore the packages" [ "dotnet"; "paket"; "restore" ]
         $"{packages.Length} packages restored")
@@ -237,10 +245,45 @@ let packages () =
 /// Resolves paket.dependencies anew. Paket looks only into NuGet's folder, so NuGet fetches the versions first.
 let lockPackages () =
     step "lock" "resolving paket.dependencies" (fun () ->
-        prime
+        prime "lock"
             [ for text in File.ReadAllLines(inRoot "paket.dependencies") do
                   let found = Regex.Match(text, @"^nuget (\S+) (\S+)")
                   if found.Success then $"    <PackageReference Include=\"{found.Groups[1].Value}\" Version=\"[{found.Groups[2].Value}]\" />" ]
         run "tools" "the tools of .config/dotnet-tools.json cannot be restored" [ "dotnet"; "tool"; "restore" ]
         run "paket" "Paket cannot resolve paket.dependencies" [ "dotnet"; "paket"; "install" ]
         "paket.lock written")
+
+// --- native images ----------------------------------------------------------------------------------------------------------
+
+/// The SDK's compiler from assemblies to native code: `gmix` starts in a third of the time, F#'s own library most of all.
+let private imageCompiler =
+    let machine = match RuntimeInformation.ProcessArchitecture with Architecture.Arm64 -> "arm64" | _ -> "x64"
+    $"Microsoft.NETCore.App.Crossgen2.linux-{machine}", "10.0.12"
+
+/// Replaces the assemblies in `folder` by ReadyToRun images of themselves. Images are kept by the hash of the assembly.
+/// Where the compiler cannot be had the assemblies stay as they are and are compiled as they run.
+let nativeImages (folder: string) =
+    let kept = inCache "images"
+    Directory.CreateDirectory kept |> ignore
+    let compiler = Path.Combine(packageFolder imageCompiler, "tools/crossgen2")
+    if not (isThere imageCompiler) then tryPrime "crossgen" [ download imageCompiler ] |> ignore
+    if File.Exists compiler then
+        File.SetUnixFileMode(compiler, File.GetUnixFileMode compiler ||| UnixFileMode.UserExecute)
+        let framework = Path.GetDirectoryName typeof<obj>.Assembly.Location
+        let hash (file: string) = Convert.ToHexString(SHA256.HashData(File.ReadAllBytes file)).ToLowerInvariant()
+        for assembly in Directory.GetFiles(folder, "*.dll") do
+            let name = Path.GetFileNameWithoutExtension assembly
+            let source = hash assembly
+            // an image's own hash is remembered, so that an image is not compiled again
+            if not (File.Exists(Path.Combine(kept, $"{name} {source}.made"))) then
+                let image = Path.Combine(kept, $"{name} {source}.dll")
+                if not (File.Exists image) then
+                    for old in Directory.GetFiles(kept, name + " *") do
+                        File.Delete old
+                    let part = image + ".part"
+                    let references = [ "-r"; Path.Combine(folder, "*.dll"); "-r"; Path.Combine(framework, "*.dll") ]
+                    let code, _ = tryRun ("image-" + name) ([ compiler; assembly; "-o"; part; "--targetos"; "linux"; "-O" ] @ references)
+                    if code = 0 && File.Exists part then File.Move(part, image, true)
+                if File.Exists image then
+                    File.WriteAllText(Path.Combine(kept, $"{name} {hash image}.made"), "")
+                    File.Copy(image, assembly, true)

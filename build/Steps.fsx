@@ -21,6 +21,9 @@ let stop code line = raise (Stop(line, [], code))
 
 let private live = not Console.IsOutputRedirected
 
+/// On a terminal: a line that the next one takes the place of.
+let announce (text: string) = if live then printf "\r\027[K%s" text
+
 let private line (name: string) (what: string) (seconds: float option) =
     let time = match seconds with Some s -> sprintf "%7.1f s" s | None -> ""
     sprintf "  %-13s %-58s%s" name what time
@@ -28,14 +31,14 @@ let private line (name: string) (what: string) (seconds: float option) =
 /// Does `work` and prints one line: the step's name, what `work` says it did, and the seconds it took.
 /// On a terminal the line stands there from the start, with `doing`.
 let step name doing (work: unit -> string) =
-    if live then printf "\r%s\r" (line name (doing + " …") None)
+    announce (line name (doing + " …") None)
     let clock = Stopwatch.StartNew()
     try
         let said = work ()
-        if live then printf "\r\027[K"
+        announce ""
         printfn "%s" (line name said (Some clock.Elapsed.TotalSeconds))
     with _ ->
-        if live then printf "\r\027[K"
+        announce ""
         reraise ()
 
 let warn (text: string) = printfn "  warning       %s" text
@@ -136,16 +139,26 @@ let fingerprint (words: string list) (paths: string list) =
         hash.AppendData(SHA256.HashData(File.ReadAllBytes path))
     Convert.ToHexString(hash.GetHashAndReset()).ToLowerInvariant()
 
-/// Does `work` unless the step `name` was finished with the same `mark` before and its `outputs` are still there.
+/// Size and time of the outputs: what another command rebuilt is not what this step made.
+let private state (outputs: string list) =
+    [ for path in outputs do
+          if File.Exists path then
+              let info = FileInfo path
+              $"{relative path} {info.Length} {info.LastWriteTimeUtc.Ticks}"
+          elif Directory.Exists path then relative path
+          else relative path + " is missing" ]
+    |> String.concat "\n"
+
+/// Does `work` unless the step `name` was finished with the same `mark` before and its `outputs` are as it left them.
 let once name (mark: string) (outputs: string list) unchanged doing (work: unit -> string) =
     let stamp = inCache (Path.Combine("stamps", name))
-    let there path = File.Exists path || Directory.Exists path
-    if File.Exists stamp && File.ReadAllText stamp = mark && List.forall there outputs then
+    let expected () = mark + "\n" + state outputs
+    if File.Exists stamp && File.ReadAllText stamp = expected () then
         step name doing (fun () -> unchanged)
     else
         step name doing (fun () ->
             Directory.CreateDirectory(Path.GetDirectoryName stamp) |> ignore
             File.Delete stamp
             let said = work ()
-            File.WriteAllText(stamp, mark)
+            File.WriteAllText(stamp, expected ())
             said)

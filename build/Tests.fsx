@@ -16,8 +16,19 @@ let private none = { Passed = 0; Failed = 0; Skipped = 0 }
 let private attribute (name: string) (element: XElement) = match element.Attribute(XName.Get name) with null -> "" | found -> found.Value
 let private child (name: string) (element: XElement) = match element.Element(XName.Get name) with null -> "" | found -> found.Value.Trim()
 
-let private indented (text: string) =
-    text.Split '\n' |> Array.map (fun part -> "      " + part.TrimEnd()) |> Array.truncate 30 |> String.concat "\n"
+let private show (lines: string seq) =
+    for text in Seq.truncate 30 lines do
+        printfn "      %s" (text.TrimEnd())
+
+/// A stack's frames in this repository's own files.
+let private ownFrames (stack: string) =
+    stack.Split '\n' |> Array.filter (fun frame -> frame.Contains(" in " + root)) |> Array.map (fun frame -> frame.Trim().Replace(root + "/", ""))
+
+/// The tests that a log of xunit's verbose reporter says were started and never came to an end.
+let private unfinished (log: string[]) =
+    let names (ending: string) =
+        log |> Array.choose (fun text -> match text.IndexOf ending with -1 -> None | at -> Some(text.Substring(0, at).Trim()))
+    names " [STARTING]" |> Array.except (names " [FINISHED]")
 
 /// Reads a result file of xunit (its XML, version 2) and prints what failed and what was skipped.
 let private readResults (file: string) =
@@ -33,17 +44,17 @@ let private readResults (file: string) =
             outcome <- { outcome with Failed = outcome.Failed + 1 }
             printfn "    FAILED   %s" (attribute "name" test)
             for failure in test.Elements(XName.Get "failure") do
-                printfn "%s" (indented (child "message" failure))
-                printfn "%s" (indented (child "stack-trace" failure))
+                show ((child "message" failure).Split '\n')
+                show (ownFrames (child "stack-trace" failure))
             match child "output" test with
             | "" -> ()
-            | output -> printfn "%s" (indented output)
+            | output -> show (output.Split '\n')
     // what broke outside any test: a fixture, a clean-up
     for error in document.Descendants(XName.Get "error") do
         outcome <- { outcome with Failed = outcome.Failed + 1 }
         printfn "    FAILED   %s %s" (attribute "type" error) (attribute "name" error)
         for failure in error.Elements(XName.Get "failure") do
-            printfn "%s" (indented (child "message" failure))
+            show ((child "message" failure).Split '\n')
     outcome
 
 let private runProject (words: string list) (name: string) =
@@ -52,15 +63,20 @@ let private runProject (words: string list) (name: string) =
     Directory.CreateDirectory(Path.GetDirectoryName results) |> ignore
     File.Delete results
     let clock = Stopwatch.StartNew()
-    let code, log = tryRun ("test-" + name) ([ program; "-noLogo"; "-noColor"; "-xml"; results ] @ words)
+    announce $"  {name} …"
+    let code, log = tryRun ("test-" + name) ([ program; "-noLogo"; "-noColor"; "-reporter"; "verbose"; "-xml"; results ] @ words)
+    announce ""
     let said = if File.Exists results then (try Some(readResults results) with :? System.Xml.XmlException -> None) else None
     let outcome =
         match said with
         | Some outcome -> outcome
         | None ->
-            printfn "    FAILED   %s ended with code %d before it could report:" name code
-            for text in tail log do
-                printfn "      %s" text
+            let lines = File.ReadAllLines log
+            printfn "    FAILED   %s ended with code %d before it could report (whole log: %s)" name code (relative log)
+            for test in unfinished lines do
+                printfn "      while running %s" test
+            let ending = lines |> Array.tryFindIndexBack (fun text -> text.EndsWith "]" || text.Contains " [FINISHED]") |> Option.defaultValue -1
+            show (lines |> Array.skip (ending + 1) |> Array.truncate 8 |> Array.map (fun text -> if text.Length > 200 then text.Substring(0, 200) + "..." else text))
             { none with Failed = 1 }
     printfn "  %-24s %4d passed, %d failed, %d skipped%s%7.1f s" name outcome.Passed outcome.Failed outcome.Skipped (String(' ', 16)) clock.Elapsed.TotalSeconds
     outcome

@@ -13,7 +13,7 @@ public sealed class DataFormatException : GMixInputException
     public DataFormatException(string file, long offset, string problem, Exception? inner = null)
         : base(Compose(file, offset, problem), inner!)
     {
-        File = file;
+        File = Printable(file);
         Offset = offset;
     }
 

@@ -26,8 +26,9 @@ public static class DataLocator
         TryFind(info, dataDir, marker, wanted) ?? throw Missing(info, dataDir);
 
     /// <summary>As <see cref="Find"/>; null where nothing is there.</summary>
-    internal static DataFolder? TryFind(DatasetInfo info, string dataDir, string marker, Func<string, long?> wanted)
+    internal static DataFolder? TryFind(DatasetInfo info, string dataDir, string marker, Func<string, long?> read)
     {
+        long? wanted(string name) => name == OfficialFormats.SyntheticMarker ? 4096 : read(name);
         if (File.Exists(dataDir) && ArchiveFolder.IsArchive(dataDir))
         {
             return new ArchiveFolder(dataDir, info.Folder, wanted);

@@ -68,37 +68,70 @@ public static class Datasets
                 new DataSource("synthetic", "", $"shapes generated from seed {SyntheticImages.DefaultSeed}, {train.Count} train and {test.Count} test images"));
         }
         string dir = DataLocator.Resolve(dataDir);
-        DataFolder folder;
-        switch (name)
-        {
-            case "cifar10":
-                folder = DataLocator.Find(info, dir, Cifar10Reader.Marker, Cifar10Reader.Wanted);
-                return Finish(info, folder, Cifar10Reader.Read(folder), options);
-            case "cifar100":
-                folder = DataLocator.Find(info, dir, Cifar100Reader.Marker, Cifar100Reader.Wanted);
-                return Finish(info, folder, Cifar100Reader.Read(folder, options.CoarseLabels), options);
-            default:
-                throw new GMixInputException($"data set {name} cannot be opened");
-        }
+        return name == "folder" ? OpenFolder(dir, options) : OpenOfficial(info, dir, options);
     }
+
+    private static DatasetSplits OpenFolder(string dir, OpenOptions options)
+    {
+        DiskFolder folder = ImageFolderReader.Open(dir);
+        string key = FormattableString.Invariant($"folder size={options.Size} share={options.TestShare} seed={options.SplitSeed}");
+        (ImageSet train, ImageSet test) = DecodedCache.GetOrBuild(options.CacheDirectory, key, folder, () => ImageFolderReader.Read(dir, options));
+        return new DatasetSplits(train, test, Normalization.Compute(train), new DataSource("own", dir,
+            $"{train.ClassCount} class folders, {train.Count} train and {test.Count} test images of {train.Width}x{train.Height}"));
+    }
+
+    /// <summary>Opens a set in an official format, for any description of it.</summary>
+    internal static DatasetSplits OpenOfficial(DatasetInfo info, string dir, OpenOptions options)
+    {
+        (string marker, Func<string, long?> wanted, Func<DataFolder, (ImageSet, ImageSet)> read) = Format(info, options);
+        DataFolder folder = DataLocator.Find(info, dir, marker, wanted);
+        // Raw bytes in a folder are read as fast as a cache of them.
+        bool raw = folder is DiskFolder && info.Name is ("cifar10" or "cifar100" or "stl10");
+        string key = info.Name + (options.CoarseLabels ? " coarse" : "");
+        return Finish(info, folder, raw ? read(folder) : DecodedCache.GetOrBuild(options.CacheDirectory, key, folder, () => read(folder)), options);
+    }
+
+    /// <summary>The reader of a data set: a file that every copy holds, the files wanted from an archive, and the reading.</summary>
+    internal static (string Marker, Func<string, long?> Wanted, Func<DataFolder, (ImageSet Train, ImageSet Test)> Read) Format(DatasetInfo info, OpenOptions options) =>
+        info.Name switch
+        {
+            "svhn" => (SvhnReader.Marker, SvhnReader.Wanted, SvhnReader.Read),
+            "cifar10" => (Cifar10Reader.Marker, Cifar10Reader.Wanted, Cifar10Reader.Read),
+            "cifar100" => (Cifar100Reader.Marker, Cifar100Reader.Wanted, f => Cifar100Reader.Read(f, options.CoarseLabels)),
+            "stl10" => (Stl10Reader.Marker, Stl10Reader.Wanted, Stl10Reader.Read),
+            "tiny-imagenet" => (TinyImageNetReader.Marker, TinyImageNetReader.Wanted, TinyImageNetReader.Read),
+            _ => throw new ArgumentException($"{info.Name} has no official files", nameof(info)),
+        };
+
+    /// <summary>
+    /// How far the computed normalisation of official data may be from the published one. CIFAR's was computed from the very same bytes; the
+    /// public values of SVHN and STL-10 differ from loader to loader, and those of Tiny-ImageNet come from another JPEG decoder's pixels.
+    /// </summary>
+    internal static double NormalizationTolerance(DatasetInfo info) => info.Name is "cifar10" or "cifar100" ? 1e-6 : 1e-3;
 
     private static DatasetSplits Finish(DatasetInfo info, DataFolder folder, (ImageSet Train, ImageSet Test) sets, OpenOptions options)
     {
         (ImageSet train, ImageSet test) = sets;
+        string sizes = $"{info.Title}, {train.Count} train and {test.Count} test images";
+        if (OfficialFormats.IsSynthetic(folder))
+        {
+            return new DatasetSplits(train, test, Normalization.Compute(train), new DataSource("synthetic", folder.Path, sizes + ", synthetic (made by `gmix data make`)"));
+        }
         bool official = train.Count == info.TrainCount && test.Count == info.TestCount;
         string note = "";
         if (official)
         {
-            // The public values of SVHN and STL-10 are rounded differently from loader to loader; CIFAR's are exact.
-            double tolerance = info.Name is "svhn" or "stl10" ? 1e-3 : 1e-6;
             double distance = Normalization.Compute(train).Distance(info.Published!);
-            if (distance > tolerance)
+            if (distance > NormalizationTolerance(info))
             {
                 note = FormattableString.Invariant($"; mean or deviation differs by {distance:g2} from the published values: not the official images");
             }
         }
+        else
+        {
+            sizes += $" of {info.TrainCount} and {info.TestCount}";
+        }
         Normalization normalization = options.LegacyNormalization && info.Legacy is { } legacy ? legacy : info.Published!;
-        return new DatasetSplits(train, test, normalization, new DataSource(official ? "official" : "subset", folder.Path,
-            $"{info.Title}, {train.Count} train and {test.Count} test images{(official ? "" : $" of {info.TrainCount} and {info.TestCount}")}{note}"));
+        return new DatasetSplits(train, test, normalization, new DataSource(official ? "official" : "subset", folder.Path, sizes + note));
     }
 }

@@ -151,21 +151,21 @@ public static class SyntheticImages
                 _shape = label,
                 _x = (16 + random.Between(-3.5, 3.5)) * scale,
                 _y = (16 + random.Between(-3.5, 3.5)) * scale,
-                _size = random.Between(11, 15.5) * scale,
+                _size = random.Between(10.5, 15.5) * scale,
                 _stretch = random.Between(0.9, 1.1),
-                _back = Rgb.Random(random),
                 Noise = random.Between(0.01, 0.05),
             };
             (scene._c, scene._s) = Turn(random);
-            // The shape must be visible: some contrast of brightness, of either sign.
+            // The shape is the lighter one: with contrast of either sign a small net spends its first ten epochs on finding edges at all.
             do
             {
+                scene._back = Rgb.Random(random);
                 scene._fore = Rgb.Random(random);
             }
-            while (Math.Abs(scene._fore.Luminance - scene._back.Luminance) < 0.22);
-            scene._backTexture = new Texture(random, 0.16, scale);
-            scene._foreTexture = new Texture(random, 0.16, scale);
-            scene._blobs = [.. Enumerable.Range(0, random.Below(4)).Select(_ => DrawBlob(random, scale))];
+            while (scene._fore.Luminance - scene._back.Luminance < 0.22);
+            scene._backTexture = new Texture(random, 0.15, scale);
+            scene._foreTexture = new Texture(random, 0.15, scale);
+            scene._blobs = [.. Enumerable.Range(0, random.Below(3)).Select(_ => DrawBlob(random, scale))];
             return scene;
         }
 

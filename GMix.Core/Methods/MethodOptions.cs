@@ -96,4 +96,7 @@ public sealed record MethodOptions
     public double? LabelSmoothing { get; init; }
     /// <summary>What BatchNorm's running statistics do after the first pass of a step.</summary>
     public LaterStatistics? LaterStatistics { get; init; }
+
+    /// <summary>The same values under another preset (F# has no <c>with</c> for C# records).</summary>
+    public MethodOptions ForPreset(Preset preset) => this with { Preset = preset };
 }

@@ -8,7 +8,7 @@ namespace GMix.Torch;
 /// Finds the C++ shim. It lies beside this assembly, whoever loads it: a test host, the command, or <c>dotnet fsi</c>,
 /// whose own probing looks elsewhere; so the assembly registers a resolver when it is loaded.
 /// </summary>
-internal static class NativeLibraryLoader
+internal static partial class NativeLibraryLoader
 {
     internal const string Name = "gmix_native";
 
@@ -23,10 +23,16 @@ internal static class NativeLibraryLoader
         var beside = Path.Combine(Path.GetDirectoryName(assembly.Location)!, "libgmix_native.so");
         if (!File.Exists(beside))
             throw new GMixInputException($"the native library {beside} is missing; run `dotnet fsi build.fsx -t Build` in the project's folder");
+        // OpenMP reads it when it is loaded, which is now. Threads that spin while they wait slow two trainings that share cores 5-fold;
+        // .NET's own SetEnvironmentVariable would not reach the C library. What the user has set stays.
+        SetEnv("OMP_WAIT_POLICY", "passive", 0);
         try { return NativeLibrary.Load(beside); }
         catch (DllNotFoundException e)
         {
             throw new GMixInputException($"{beside} does not load: {e.Message.ReplaceLineEndings(" ")}; is the libtorch it was built for still installed? `dotnet fsi build.fsx -t Build` builds it anew", e);
         }
     }
+
+    [LibraryImport("libc", EntryPoint = "setenv", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int SetEnv(string name, string value, int overwrite);
 }

@@ -20,7 +20,7 @@ Status status_of_current_exception() {
     catch (const c10::Error& e) {
         set_error(e.what_without_backtrace());
         // libtorch's CPU allocator reports exhaustion as a plain Error
-        return last_error.find("not enough memory") != std::string::npos || last_error.find("out of memory") != std::string::npos ? kOutOfMemory : kError;
+        return last_error.find("allocate memory") != std::string::npos || last_error.find("not enough memory") != std::string::npos || last_error.find("out of memory") != std::string::npos ? kOutOfMemory : kError;
     }
     catch (const std::bad_alloc&) { set_error("out of memory"); return kOutOfMemory; }
     catch (const std::exception& e) { set_error(e.what()); return kError; }

@@ -1,5 +1,7 @@
 module GMix.Experiments.Tests.AssemblyTests
 
+open System
+open System.Diagnostics
 open System.IO
 open System.Reflection
 open Xunit
@@ -11,3 +13,19 @@ let ``the command is an assembly named gmix that references GMix.Core`` () =
     Assert.Equal("gmix", gmix.GetName().Name)
     Assert.NotNull gmix.EntryPoint
     Assert.Contains(gmix.GetReferencedAssemblies(), fun name -> name.Name = "GMix.Core")
+
+[<Fact>]
+let ``the build script answers an unknown target with one line that names the targets, and code 2`` () =
+    let rec above (folder: string) =
+        if File.Exists(Path.Combine(folder, "build.fsx")) then folder else above (Path.GetDirectoryName folder)
+    let start = ProcessStartInfo("dotnet", [ "fsi"; "build.fsx"; "-t"; "Nope" ])
+    start.WorkingDirectory <- above AppContext.BaseDirectory
+    start.RedirectStandardOutput <- true
+    start.RedirectStandardError <- true
+    use script = Process.Start start
+    let output = script.StandardOutput.ReadToEndAsync()
+    let error = script.StandardError.ReadToEnd().Trim()
+    script.WaitForExit()
+    Assert.Equal("", output.Result.Trim())
+    Assert.Equal("build.fsx: no target 'Nope'; there are Quickstart, Setup, Build, Test, Tables, Bench, Lock, Clean", error)
+    Assert.Equal(2, script.ExitCode)

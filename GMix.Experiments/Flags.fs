@@ -1,0 +1,176 @@
+namespace GMix.Experiments
+
+open System
+open System.CommandLine
+open System.CommandLine.Parsing
+open System.Globalization
+open GMix
+open GMix.Data
+open GMix.Methods
+open GMix.Models
+open GMix.Nn
+open GMix.Training
+
+/// The flags that verbs share, and how their words become values. A word that does not fit gives one line that names the flag.
+[<RequireQualifiedAccess>]
+module Flags =
+    /// A flag with one value; `parse` gives None for a word that does not fit, `wanted` says what would.
+    let private value<'T> (name: string) (placeholder: string) (description: string) (wanted: string) (parse: string -> 'T option) : System.CommandLine.Option<'T option> =
+        let option = System.CommandLine.Option<'T option>(name, Description = description, HelpName = placeholder)
+        option.CustomParser <-
+            fun result ->
+                let word = if result.Tokens.Count > 0 then result.Tokens[0].Value else ""
+                match parse word with
+                | Some v -> Some v
+                | None ->
+                    result.AddError $"{name} {word}: needs {wanted}"
+                    None
+        option
+
+    let text name placeholder description = value<string> name placeholder description "a value" Some
+
+    let integer name description =
+        value<int> name "N" description "a whole number" (fun w ->
+            match Int32.TryParse(w, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture) with
+            | true, v -> Some v
+            | _ -> None)
+
+    let number name description =
+        value<float> name "X" description "a number" (fun w ->
+            match Double.TryParse(w, NumberStyles.Float, CultureInfo.InvariantCulture) with
+            | true, v when Double.IsFinite v -> Some v
+            | _ -> None)
+
+    let choice<'T> name (description: string) (choices: (string * 'T) list) =
+        let names = choices |> List.map fst |> String.concat " "
+        let option = value<'T> name "WORD" $"{description}: {names}" $"one of: {names}" (fun w -> choices |> List.tryFind (fun (n, _) -> n = w) |> Option.map snd)
+        option.CompletionSources.Add(fun _ -> choices |> Seq.map (fun (n, _) -> Completions.CompletionItem n))
+        option
+
+    let switch name (description: string) = System.CommandLine.Option<bool>(name, Description = description)
+
+    let private list (word: string) = word.Split([| ','; ' ' |], StringSplitOptions.RemoveEmptyEntries) |> List.ofArray
+
+    let texts name placeholder description = value<string list> name placeholder description "names separated by commas" (list >> function [] -> None | l -> Some l)
+
+    let private tryInt (w: string) =
+        match Int32.TryParse(w, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture) with
+        | true, v -> Some v
+        | _ -> None
+
+    /// 0,1,2 or 0..4.
+    let integers name description =
+        value<int list> name "N,N" description "whole numbers such as 0,1,2 or 0..4" (fun w ->
+            match w.Split ".." with
+            | [| a; b |] ->
+                match tryInt a, tryInt b with
+                | Some a, Some b when a <= b && b - a < 10000 -> Some [ a..b ]
+                | _ -> None
+            | _ ->
+                let parsed = list w |> List.map tryInt
+                if parsed.IsEmpty || parsed |> List.exists Option.isNone then None else Some(parsed |> List.choose id))
+
+    let numbers name description =
+        value<float list> name "X,X" description "numbers separated by commas" (fun w ->
+            let parsed = list w |> List.map (fun x -> match Double.TryParse(x, NumberStyles.Float, CultureInfo.InvariantCulture) with | true, v when Double.IsFinite v -> Some v | _ -> None)
+            if parsed.IsEmpty || parsed |> List.exists Option.isNone then None else Some(parsed |> List.choose id))
+
+    let private methodNames = MethodCatalog.Entries |> Seq.map (fun e -> e.Name) |> String.concat " "
+
+    let out = text "--out" "DIR" "where runs go (default runs)"
+    let name = text "--name" "NAME" "the experiment's name, a folder below --out (default: the verb and the time)"
+    let dataset = text "--dataset" "NAME" ("data set: " + (Datasets.All |> Seq.map (fun d -> d.Name) |> String.concat " ") + " (default synthetic)")
+    let data = text "--data" "DIR" "folder of the data (default: GMIX_DATA, else ~/.cache/gmix)"
+    let limit = integer "--limit" "class-balanced part of the training images; 0 for all (default)"
+    let model = text "--model" "NAME" $"model: {ModelCatalog.Names} (default wrn-10-1)"
+    let method = text "--method" "NAME" $"method: {methodNames}"
+    let methods = texts "--methods" "A,B" $"methods, separated by commas (default: the paper's six): {methodNames}"
+    let preset = choice "--preset" "fair: one augmentation for all; paper: crop and flip only where examples are mixed (default fair)" [ "fair", Preset.Fair; "paper", Preset.Paper ]
+    let epochs = integer "--epochs" "epochs (default 20 on synthetic, else the paper's)"
+    let batch = integer "--batch" "examples per step (default 128)"
+    let lr = number "--lr" "peak learning rate (default 0.1)"
+    let momentum = number "--momentum" "SGD momentum (default 0.9)"
+    let weightDecay = number "--weight-decay" "weight decay (default 1e-4)"
+    let nesterov = switch "--nesterov" "Nesterov momentum"
+    let clip = number "--clip" "largest norm of the final gradient; 0 for none (default)"
+    let schedule = choice "--schedule" "how the learning rate falls (default cosine; step in the preset paper)" [ "cosine", ScheduleKind.Cosine; "step", ScheduleKind.Step; "constant", ScheduleKind.Constant ]
+    let milestones = numbers "--milestones" "shares of the training at which a step schedule drops (default 0.5,0.75)"
+    let factor = number "--factor" "factor of each drop (default 0.1)"
+    let warmup = number "--warmup" "epochs of linear warm-up (default 0)"
+    let smoothing = number "--label-smoothing" "label smoothing (default 0)"
+    let augment = choice "--augment" "crop and flip (default by preset)" [ "none", "none"; "standard", "standard" ]
+    let cutout = integer "--cutout" "side of a square cut out of each image (default 0)"
+    let erasing = number "--erasing" "probability of random erasing (default 0)"
+    let reflect = switch "--reflect" "pad by reflection instead of zeros before the crop"
+    let dropLast = switch "--drop-last" "leave a shorter last batch out"
+    let precision = choice "--precision" "arithmetic (default bf16 where the processor has it, else float32)" [ "float32", Precision.Float32; "bf16", Precision.BFloat16; "float64", Precision.Float64 ]
+    let threads = integer "--threads" "threads (default: the machine's cores)"
+    let device = text "--device" "NAME" "cpu, cuda or cuda:INDEX (default cpu)"
+    let cleanEvery = integer "--clean-every" "measure clean training accuracy every so many epochs (default 1)"
+    let dropout = number "--dropout" "dropout within WideResNet's blocks (default 0)"
+    let stemStride = integer "--stem-stride" "stride of the first convolution (default 1; 2 for images of 96 pixels)"
+    let seed = integer "--seed" "seed of initial weights and all draws (default 0)"
+    let seeds = integers "--seeds" "seeds, such as 0,1,2 or 0..4 (default 0)"
+
+    // the methods' hyper-parameters
+    let alpha = number "--alpha" "mixing: lambda ~ Beta(alpha, alpha), 0 for no mixing (default 1)"
+    let rho = number "--rho" "radius of the perturbation (default by method)"
+    let gamma = number "--gamma" "share of the batch that is kept, in (0, 1] (default by method and preset)"
+    let kappa = number "--kappa" "DG-Mix: weight of the orthogonal part (default 1)"
+    let subset = choice "--subset" "how the kept part is run (default recompute)" [ "recompute", SubsetForward.Recompute; "reuse", SubsetForward.Reuse ]
+    let score =
+        choice "--score" "what ranks examples (default sharpness)"
+            [ "sharpness", SelectionScore.Sharpness; "abs-sharpness", SelectionScore.AbsSharpness; "perturbed-loss", SelectionScore.PerturbedLoss
+              "clean-loss", SelectionScore.CleanLoss; "random", SelectionScore.Random; "least-sharpness", SelectionScore.LeastSharpness ]
+    let rounding = choice "--rounding" "how gamma times n is rounded (default floor)" [ "floor", SelectionRounding.Floor; "round", SelectionRounding.Round; "ceil", SelectionRounding.Ceil ]
+    let every = integer "--every" "perturb every k-th step only (default 1)"
+    let fromEpoch = integer "--from-epoch" "perturb from this epoch on, from 0 (default 0)"
+
+    /// The flags of verbs that train, in the order help shows them.
+    let training: System.CommandLine.Option list =
+        [ dataset; data; limit; model; preset; epochs; batch; lr; momentum; weightDecay; nesterov; clip; schedule; milestones; factor; warmup; smoothing
+          augment; cutout; erasing; reflect; dropLast; precision; threads; device; cleanEvery; dropout; stemStride
+          alpha; rho; gamma; kappa; subset; score; rounding; every; fromEpoch; out; name ]
+
+    /// The value of a flag, None where it was not given.
+    let get (result: ParseResult) (option: System.CommandLine.Option<'T option>) : 'T option =
+        if isNull (result.GetResult option) then None else result.GetValue option
+
+    /// What the training flags say.
+    let setup (result: ParseResult) : Setup =
+        let given option = get result option
+        let orElse fallback option = given option |> Option.defaultValue fallback
+        let d = Train.defaults
+        let methods =
+            MethodOptions(
+                Alpha = Option.toNullable (given alpha), Rho = Option.toNullable (given rho), Gamma = Option.toNullable (given gamma), Kappa = Option.toNullable (given kappa),
+                Subset = Option.toNullable (given subset), Score = Option.toNullable (given score), Rounding = Option.toNullable (given rounding),
+                Every = Option.toNullable (given every), FromEpoch = Option.toNullable (given fromEpoch))
+        let train =
+            { d with
+                Preset = orElse d.Preset preset
+                Epochs = given epochs
+                Batch = orElse d.Batch batch
+                LearningRate = orElse d.LearningRate lr
+                Momentum = orElse d.Momentum momentum
+                WeightDecay = orElse d.WeightDecay weightDecay
+                Nesterov = result.GetValue nesterov
+                ClipNorm = orElse d.ClipNorm clip
+                Schedule = given schedule
+                Milestones = orElse d.Milestones milestones
+                Factor = orElse d.Factor factor
+                Warmup = orElse d.Warmup warmup
+                LabelSmoothing = orElse d.LabelSmoothing smoothing
+                Augment = given augment
+                Cutout = orElse d.Cutout cutout
+                Erasing = orElse d.Erasing erasing
+                Reflect = result.GetValue reflect
+                DropLast = result.GetValue dropLast
+                Precision = given precision
+                Threads = given threads
+                Device = orElse d.Device device
+                Methods = methods
+                Models = ModelOptions(Dropout = orElse 0.0 dropout, StemStride = Option.toNullable (given stemStride))
+                CleanEvery = orElse d.CleanEvery cleanEvery }
+        let s = Setup.defaults
+        { s with Dataset = orElse s.Dataset dataset; Data = given data; Limit = orElse s.Limit limit; Model = orElse s.Model model; Train = train }
