@@ -86,7 +86,7 @@ module Flags =
     let method = text "--method" "NAME" $"method: {methodNames}"
     let methods = texts "--methods" "A,B" $"methods, separated by commas (default: the paper's six): {methodNames}"
     let preset = choice "--preset" "fair: one augmentation for all; paper: crop and flip only where examples are mixed (default fair)" [ "fair", Preset.Fair; "paper", Preset.Paper ]
-    let epochs = integer "--epochs" "epochs (default 20 on synthetic, else the paper's)"
+    let epochs = integer "--epochs" "epochs (default 30 for a first start, 20 on synthetic, else the paper's)"
     let batch = integer "--batch" "examples per step (default 128)"
     let lr = number "--lr" "peak learning rate (default 0.1)"
     let momentum = number "--momentum" "SGD momentum (default 0.9)"
@@ -153,15 +153,16 @@ module Flags =
           augment; cutout; erasing; reflect; dropLast; precision; threads; device; cleanEvery; dropout; stemStride; stem; init; hidden; out; name ]
         @ methodParameters
 
-    /// What the training flags say.
+    /// What the training flags say. Where neither data set nor model is named, what they leave open is that of a first start.
     let setup (result: ParseResult) : Setup =
         let given option = get result option
         let orElse fallback option = given option |> Option.defaultValue fallback
-        let d = Train.defaults
+        let s = if (given dataset).IsNone && (given model).IsNone then Setup.quickstart else Setup.defaults
+        let d = s.Train
         let train =
             { d with
                 Preset = orElse d.Preset preset
-                Epochs = given epochs
+                Epochs = given epochs |> Option.orElse d.Epochs
                 Batch = orElse d.Batch batch
                 LearningRate = orElse d.LearningRate lr
                 Momentum = orElse d.Momentum momentum
@@ -184,11 +185,10 @@ module Flags =
                 Models =
                     ModelOptions(
                         Dropout = orElse 0.0 dropout,
-                        StemStride = Option.toNullable (given stemStride),
+                        StemStride = (given stemStride |> Option.map Nullable |> Option.defaultValue d.Models.StemStride),
                         Stem = orElse Stem.Cifar stem,
                         Init = Option.toNullable (given init),
                         Hidden = (orElse [ 64; 64 ] hidden |> Array.ofList)
                     )
                 CleanEvery = orElse d.CleanEvery cleanEvery }
-        let s = Setup.defaults
         { s with Dataset = orElse s.Dataset dataset; Data = given data; Limit = orElse s.Limit limit; Model = orElse s.Model model; Train = train }
