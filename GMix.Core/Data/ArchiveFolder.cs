@@ -151,6 +151,11 @@ public sealed class ArchiveFolder : DataFolder
             {
                 throw new DataFormatException(Describe(name), bytes.Length, "the file is longer than the archive's directory says");
             }
+            // ZipArchive reads over a wrong checksum without a word.
+            if (Crc32.Of(bytes) != entry.Crc32)
+            {
+                throw new DataFormatException(Describe(name), -1, "the file's bytes do not fit the archive's checksum; fetch the archive again");
+            }
             files[name] = bytes;
         }
     }

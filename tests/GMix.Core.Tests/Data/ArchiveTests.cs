@@ -108,6 +108,29 @@ public sealed class ArchiveTests
     }
 
     [Fact]
+    public void Wrong_checksums_of_archives_are_found()
+    {
+        using TempFolder temp = TestData.Made("cifar10", 5, 1);
+        Directory.CreateDirectory(temp.At("cut"));
+        Archives.TarFolder(temp.At("cifar-10-batches-bin"), temp.At("cut", "a.tar.gz"));
+        byte[] gzip = File.ReadAllBytes(temp.At("cut", "a.tar.gz"));
+        gzip[^8] ^= 1;
+        File.WriteAllBytes(temp.At("cut", "a.tar.gz"), gzip);
+        Assert.Throws<DataFormatException>(() => Datasets.Open("cifar10", temp.At("cut"), temp.Options));
+        File.Delete(temp.At("cut", "a.tar.gz"));
+
+        // Stored without compression, a changed pixel is nothing that inflating could notice.
+        System.IO.Compression.ZipFile.CreateFromDirectory(temp.At("cifar-10-batches-bin"), temp.At("cut", "a.zip"), System.IO.Compression.CompressionLevel.NoCompression, true);
+        byte[] zip = File.ReadAllBytes(temp.At("cut", "a.zip"));
+        byte[] pixels = File.ReadAllBytes(temp.At("cifar-10-batches-bin", "data_batch_2.bin"));
+        zip[zip.AsSpan().IndexOf(pixels.AsSpan(100, 64)) + 5] ^= 1;
+        File.WriteAllBytes(temp.At("cut", "a.zip"), zip);
+        DataFormatException error = Assert.Throws<DataFormatException>(() => Datasets.Open("cifar10", temp.At("cut"), temp.Options));
+        Assert.EndsWith("data_batch_2.bin", error.File);
+        Assert.Contains("checksum", error.Message);
+    }
+
+    [Fact]
     public void A_truncated_archive_says_where()
     {
         using TempFolder temp = TestData.Made("cifar10", 5, 1);

@@ -217,7 +217,7 @@ public sealed class FuzzTests
             {
                 break;
             }
-            BinaryPrimitives.WriteUInt32BigEndian(png.AsSpan((int)(at + 8 + length)), ImageCodecTests.Crc32(png.AsSpan((int)at + 4, (int)length + 4)));
+            BinaryPrimitives.WriteUInt32BigEndian(png.AsSpan((int)(at + 8 + length)), Crc32.Of(png.AsSpan((int)at + 4, (int)length + 4)));
             at += 12 + length;
         }
         return png;
