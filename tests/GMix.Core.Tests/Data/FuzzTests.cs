@@ -226,7 +226,7 @@ public sealed class FuzzTests
     private static void ReadArchive(string path, byte[] bytes)
     {
         File.WriteAllBytes(path, bytes);
-        ArchiveFolder.TopFolder(path);
+        ArchiveFolder.Holds(path, "no-such-folder");
         Cifar10Reader.Read(new ArchiveFolder(path, "cifar-10-batches-bin", Cifar10Reader.Wanted));
     }
 
