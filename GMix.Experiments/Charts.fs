@@ -40,10 +40,14 @@ module Charts =
     let private idOf kind (comparison: Comparison) = $"{kind}-{slug comparison.Dataset}-{slug comparison.Model}"
 
     let private perEpoch kind title y caption measure (comparison: Comparison) =
+        let series = comparison.Groups |> withOrdinals |> List.choose (lineOf measure)
+        let last = series |> List.collect (fun s -> s.X) |> List.fold max 1.0
         Figure.create (idOf kind comparison) title
         |> Figure.withAxes "epoch" y
         |> Figure.withCaption (caption + bandWords comparison)
-        |> Figure.withSeries (comparison.Groups |> withOrdinals |> List.choose (lineOf measure))
+        // chosen from so few epochs, ticks would fall between them
+        |> (if last <= 10.0 then Figure.withXTicks [ 1.0 .. last ] else id)
+        |> Figure.withSeries series
 
     /// Test accuracy per epoch (Fig. 2).
     let accuracy (comparison: Comparison) =
@@ -114,10 +118,20 @@ module Charts =
                             else
                                 None })
         let figure = Figure.create id title |> Figure.withAxes x y |> Figure.withXTicks xs |> Figure.withSeries series
-        // a range of a decade or more reads better on a logarithmic axis
-        if xs.Length > 2 && xs.Head > 0.0 && List.last xs / xs.Head >= 8.0 then Figure.withLogX xs figure else figure
+        // 32, 64, 128 wants a logarithmic axis, 0.1, 0.5, 0.9 a linear one: the one on which the steps are more even
+        let unevenness (scale: float -> float) =
+            let steps = xs |> List.map scale |> List.pairwise |> List.map (fun (a, b) -> b - a)
+            List.max steps / List.min steps
+        if xs.Length > 2 && xs.Head > 0.0 && unevenness log < unevenness (fun x -> x) then Figure.withLogX xs figure else figure
 
     /// The figures every report of a comparison shows, without empty ones.
     let standard (comparison: Comparison) : Figure list =
         [ accuracy comparison; gap comparison; trainLoss comparison; cleanTrain comparison; timeAgainstAccuracy comparison ]
+        |> List.filter (fun f -> not f.Series.IsEmpty)
+
+    /// What the steps saw, per epoch, where recorded: for the reader who asks why.
+    let diagnostics (comparison: Comparison) : Figure list =
+        [ perEpoch "sensitivity" "Sensitivity of the examples" "median loss change" "Median over the epoch's examples of the loss at the perturbed weights minus the loss at the weights: what BG-Mix and DG-Mix select by." (fun e -> e.SensitivityMedian) comparison
+          perEpoch "gradient" "Gradient norm" "gradient norm" "Global norm of the gradient at the weights, mean over the epoch's steps." (fun e -> e.GradNorm) comparison
+          perEpoch "intrusion" "Missed mixtures" "miss rate, %" "Share of mixed training images predicted as neither of their two classes." (fun e -> e.IntrusionMiss) comparison ]
         |> List.filter (fun f -> not f.Series.IsEmpty)

@@ -23,7 +23,7 @@ module ConsoleTables =
               for cells in texts do
                   line cells
               ""
-              yield! table.Legend
+              yield! TableWriters.rankLegend table @ table.Legend
               "" ]
         )
 
@@ -35,22 +35,34 @@ module ConsoleTables =
         | Some 3 -> $"[italic]{text}[/]"
         | _ -> text
 
-    /// The table with rules and styles, for a terminal.
+    let private widths (table: GMix.Experiments.Table) =
+        table.Columns :: (table.Rows |> List.map (List.map (fun c -> c.Text + TableWriters.mark c)))
+        |> List.transpose
+        |> List.map (List.map String.length >> List.max)
+
+    /// The table with rules and styles, for a terminal. Where the full rules do not fit, headers break and the rules go, so that numbers
+    /// stay whole at 80 columns.
     let write (console: IAnsiConsole) (table: GMix.Experiments.Table) : unit =
+        let wide = List.sum (widths table) + 3 * table.Columns.Length + 1 <= console.Profile.Width
         let grid = Spectre.Console.Table()
-        grid.Border <- TableBorder.Rounded
+        grid.Border <- (if wide then TableBorder.Rounded else TableBorder.None)
         grid.Title <- TableTitle(Markup.Escape table.Title, Style(decoration = Decoration.Bold))
         table.Columns
         |> List.iteri (fun i name ->
-            let column = TableColumn(Markup.Escape name)
+            let header =
+                match name.IndexOf ' ' with
+                | at when at > 0 && not wide -> name.Substring(0, at) + "\n" + name.Substring(at + 1)
+                | _ -> name
+            let column = TableColumn(Markup.Escape header)
             column.Alignment <- (if i = 0 then Justify.Left else Justify.Right)
-            column.NoWrap <- (i = 0)
+            column.NoWrap <- true
+            if not wide then column.Padding <- Padding(0, 0, (if i = table.Columns.Length - 1 then 0 else 1), 0)
             grid.AddColumn column |> ignore)
         for cells in table.Rows do
             grid.AddRow(cells |> List.map styled |> Array.ofList) |> ignore
         console.Write grid
         console.MarkupLine $"[grey]{Markup.Escape table.Scale}[/]"
-        for line in table.Legend do
+        for line in TableWriters.rankLegend table @ table.Legend do
             console.MarkupLine $"[grey]{Markup.Escape line}[/]"
         console.WriteLine()
 

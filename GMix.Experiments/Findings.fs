@@ -13,6 +13,8 @@ type OrderingTest =
       Claimed: string list
       /// Titles by mean rank, worst first.
       Observed: string list
+      /// Data sets and models among the blocks; the rest of the blocks are seeds.
+      Settings: int
       Friedman: FriedmanResult
       Page: PageResult }
 
@@ -32,19 +34,38 @@ module Findings =
                 | Some interval -> $"95 %% interval {Format.signed 2 interval.Low} to {Format.signed 2 interval.High}"
                 | None -> ""
 
+    /// Wilson's 95 % interval, in percent, of an accuracy on one test set; None without test images.
+    let private sampling (accuracy: float) (images: int) =
+        if images < 1 then None
+        else
+            let interval = Statistics.wilson 0.95 (accuracy / 100.0 * float images) images
+            Some { Low = 100.0 * interval.Low; High = 100.0 * interval.High }
+
+    /// The accuracy of guessing, when the best method is not distinguishable from it.
+    let private atChance (best: GroupSummary) =
+        let data = best.Runs.Head.Run.File.Data
+        let chance = 100.0 / float (max 1 data.Classes)
+        match sampling best.Acc.Mean data.Test with
+        | Some interval when data.Classes > 1 && interval.Low <= chance -> Some chance
+        | _ -> None
+
     let private headline (comparison: Comparison) (ranked: GroupSummary list) =
         let best = ranked.Head
         let where = $"{Tables.datasetTitle comparison.Dataset} with {Tables.modelTitle comparison.Model}"
-        let start =
-            match best.Acc.Std with
-            | Some std -> $"{best.Label} has the best test accuracy on {where}: {Format.number 2 best.Acc.Mean} ± {Format.number 2 std} %% over {best.Acc.N} seeds"
-            | None -> $"{best.Label} has the best test accuracy on {where}: {Format.number 2 best.Acc.Mean} %%"
-        match Summary.vanilla ranked with
-        | Some vanilla when vanilla.Key <> best.Key ->
-            match Summary.difference Summary.acc best vanilla with
-            | Some d -> $"{start}, {points d.Mean} above {vanilla.Label} ({verdictText d})."
-            | None -> start + "."
-        | _ -> start + "."
+        match atChance best with
+        | Some chance ->
+            $"No method does better than guessing ({Format.number 1 chance} %%) on {where}: the best, {best.Label}, reaches {Format.number 2 best.Acc.Mean} %%. Train longer or on more data."
+        | None ->
+            let start =
+                match best.Acc.Std with
+                | Some std -> $"{best.Label} has the best test accuracy on {where}: {Format.number 2 best.Acc.Mean} ± {Format.number 2 std} %% over {best.Acc.N} seeds"
+                | None -> $"{best.Label} has the best test accuracy on {where}: {Format.number 2 best.Acc.Mean} %%"
+            match Summary.vanilla ranked with
+            | Some vanilla when vanilla.Key <> best.Key ->
+                match Summary.difference Summary.acc best vanilla with
+                | Some d -> $"{start}, {points d.Mean} above {vanilla.Label} ({verdictText d})."
+                | None -> start + "."
+            | _ -> start + "."
 
     let private runnerUp (ranked: GroupSummary list) =
         match ranked with
@@ -71,12 +92,11 @@ module Findings =
     let private yardstick (comparison: Comparison) (best: GroupSummary) =
         if (seedsOf comparison).Length > 1 then None
         else
-            let n = best.Runs.Head.Run.File.Data.Test
-            if n < 1 then None
-            else
-                let interval = Statistics.wilson 0.95 (best.Acc.Mean / 100.0 * float n) n
-                let half = 100.0 * (interval.High - interval.Low) / 2.0
-                Some $"One seed says little: {Format.count n} test images alone fix an accuracy only to about ± {Format.number 1 half} points (Wilson, 95 %%). Use --seeds for a spread."
+            let images = best.Runs.Head.Run.File.Data.Test
+            sampling best.Acc.Mean images
+            |> Option.map (fun interval ->
+                let half = (interval.High - interval.Low) / 2.0
+                $"One seed says little: {Format.count images} test images alone fix an accuracy only to about ± {Format.number 1 half} points (Wilson, 95 %%). Use --seeds for a spread.")
 
     let private notConverged (comparison: Comparison) =
         match Summary.vanilla comparison.Groups with
@@ -118,6 +138,16 @@ module Findings =
               notConverged comparison ]
             |> List.choose id }
 
+    /// The finding over several comparisons: who wins how often, and each comparison's headline.
+    let ofAll (comparisons: Comparison list) : Finding =
+        let winners =
+            comparisons
+            |> List.countBy (fun c -> (c.Groups |> List.maxBy (fun g -> g.Acc.Mean)).Method.Title)
+            |> List.sortByDescending snd
+            |> List.map (fun (title, count) -> $"{title} in {count}")
+        { Headline = $"""Best test accuracy in {comparisons.Length} comparisons: {String.Join(", ", winners)}."""
+          Details = comparisons |> List.map (fun c -> (ofComparison c).Headline) }
+
     /// Tests the claim 'DG ≥ BG ≥ G-Mix ≥ Mixup ≥ SAM ≥ Vanilla' on best test accuracy over all blocks (data set, model, seed) in which every one of
     /// the methods present took part. None with fewer than three methods or two blocks.
     let ordering (comparisons: Comparison list) : OrderingTest option =
@@ -142,6 +172,7 @@ module Findings =
             Some
                 { Claimed = names |> List.map title
                   Observed = List.zip names (List.ofArray friedman.MeanRanks) |> List.sortByDescending snd |> List.map (fst >> title)
+                  Settings = comparisons.Length
                   Friedman = friedman
                   Page = Statistics.page table }
 
@@ -161,6 +192,8 @@ module Findings =
             |> List.filter (fun ((_, lower), (_, higher)) -> lower - higher > f.CriticalDifference)
             |> List.map (fun ((lower, _), (higher, _)) -> $"{higher} above {lower}")
         [ $"Mean rank over {f.Blocks} blocks (data set, model, seed), 1 = best: {ranks}."
+          if test.Settings = 1 then
+              "All blocks are seeds of one data set and model: the tests below speak about that setting only."
           $"Friedman: χ² = {Format.number 2 f.ChiSquare}, {pText f.PValue}"
           + (if f.PValue < 0.05 then ": the methods are not all alike." else ": no difference among the methods is established.")
           $"Nemenyi, 5 %%: mean ranks differ when more than {Format.number 2 f.CriticalDifference} apart; of the neighbours in the claimed order: "

@@ -69,11 +69,12 @@ module Report =
     /// Negative numbers with a true minus sign, for people's eyes only: files keep the hyphen.
     let private withMinus (text: string) = Regex.Replace(text, @"(?<![\w.\-])-(?=\d)", "−")
 
-    let private cellHtml tag (extra: string) (cell: Cell) =
+    let private cellHtml rowHeader (extra: string) (cell: Cell) =
+        let start, tag = if rowHeader then "th scope=\"row\"", "th" else "td", "td"
         let text = escape (withMinus cell.Text)
         match cell.Rank with
-        | Some rank -> $"<{tag}><span class=\"rank{rank}\">{extra}{text}</span><sup>{rank}</sup></{tag}>"
-        | None -> $"<{tag}>{extra}{text}</{tag}>"
+        | Some rank -> $"<{start}><span class=\"rank{rank}\">{extra}{text}</span><sup>{rank}</sup></{tag}>"
+        | None -> $"<{start}>{extra}{text}</{tag}>"
 
     /// `colours`: one per row, shown before its name; empty for none. `words`: columns of text, set left.
     let private tableHtml (colours: string list) words (table: Table) =
@@ -83,7 +84,7 @@ module Report =
             | None -> ""
         let row index cells =
             cells
-            |> List.mapi (fun i c -> if i = 0 then cellHtml "th" (swatch index) c else cellHtml "td" "" c)
+            |> List.mapi (fun i c -> if i = 0 then cellHtml true (swatch index) c else cellHtml false "" c)
             |> String.concat ""
         let head = table.Columns |> List.map (fun c -> $"<th scope=\"col\">{escape c}</th>") |> String.concat ""
         join
@@ -91,8 +92,10 @@ module Report =
               $"<thead><tr>{head}</tr></thead><tbody>"
               yield! table.Rows |> List.mapi (fun i cells -> $"<tr>{row i cells}</tr>")
               "</tbody></table></div>"
-              if not table.Legend.IsEmpty then
-                  let lines = table.Legend |> List.map paragraph |> String.concat ""
+              match TableWriters.rankLegend table @ table.Legend with
+              | [] -> ()
+              | legend ->
+                  let lines = legend |> List.map paragraph |> String.concat ""
                   $"<div class=\"legend\">{lines}</div>" ]
 
     let private figureHtml (figure: Figure) =
@@ -145,25 +148,22 @@ module Report =
 
     let private warningsOf (runs: Run list) =
         [ for run in runs do
-              let name = $"{run.Config.Method.Title}, seed {run.Config.Seed}"
+              let name = $"{run.Config.Method.Title} on {Tables.datasetTitle run.Config.Dataset}, {Tables.modelTitle run.Config.Model}, seed {run.Config.Seed}"
               match run.State with
               | RunState.Complete -> ()
               | RunState.Partial epochs -> $"{name}: {epochs} of {run.Config.Epochs} epochs; this run is not finished."
               | RunState.Failed reason -> $"{name}: failed ({reason})."
               yield! run.Warnings ]
 
-    let private comparisonHtml several (figures: Figure list) (comparison: Comparison) =
+    let private comparisonHtml several (figures: Figure list) (diagnostics: Figure list) (comparison: Comparison) =
         let colours = comparison.Groups |> List.map (fun g -> fst (Palette.style g.Method.Name))
         let table = Tables.comparison comparison
-        let warnings = comparison.Runs |> List.map (fun r -> r.Run) |> warningsOf
         join
             [ "<section>"
               if several then
                   $"<h2>{escape table.Title}</h2>"
-                  findingHtml (Findings.ofComparison comparison)
-              if not warnings.IsEmpty then
-                  let lines = warnings |> List.map paragraph |> String.concat ""
-                  $"<div class=\"remarks\">{lines}</div>"
+                  let details = (Findings.ofComparison comparison).Details |> List.map (fun d -> $"<li>{escape d}</li>") |> String.concat ""
+                  $"<ul>{details}</ul>"
               (if several then "<h3>Results</h3>" else "<h2>Results</h2>")
               // a page with one comparison has its scale in the header
               (if several then $"<p class=\"scale\">{escape table.Scale}</p>" else "")
@@ -174,6 +174,8 @@ module Report =
               if comparison.Groups.Length > 1 then
                   foldout "Each method against the row above it" (tableHtml [] false (Tables.differences comparison))
               foldout "Every run" (tableHtml [] false (Tables.runs comparison))
+              if not diagnostics.IsEmpty then
+                  foldout "Diagnostics" (figuresHtml diagnostics)
               foldout "Configuration" (configurationHtml comparison)
               "</section>" ]
 
@@ -225,9 +227,9 @@ module Report =
         let comparisons = Summary.comparisons report.Runs
         if comparisons.IsEmpty && report.Tables.IsEmpty && report.Figures.IsEmpty then
             raise (GMix.GMixInputException "there is nothing to report: no run has a finished epoch")
-        let perComparison = comparisons |> List.map (fun c -> c, Charts.standard c)
+        let perComparison = comparisons |> List.map (fun c -> c, Charts.standard c, Charts.diagnostics c)
         let several = comparisons.Length > 1
-        let figures = (perComparison |> List.collect snd) @ report.Figures
+        let figures = (perComparison |> List.collect (fun (_, standard, diagnostics) -> standard @ diagnostics)) @ report.Figures
         let summary =
             match comparisons with
             | [ one ] -> Tables.scale one
@@ -237,10 +239,14 @@ module Report =
                 [ "<div class=\"page\">"
                   $"<header><div><h1>{escape report.Title}</h1><p class=\"scale\">{escape summary}</p></div><button id=\"theme\" type=\"button\" hidden>Dark</button></header>"
                   "<main>"
-                  if not several then
-                      yield! comparisons |> List.map (Findings.ofComparison >> findingHtml)
-                  if not report.Remarks.IsEmpty then
-                      let lines = report.Remarks |> List.map paragraph |> String.concat ""
+                  match comparisons with
+                  | [] -> ()
+                  | [ one ] -> findingHtml (Findings.ofComparison one)
+                  | many -> findingHtml (Findings.ofAll many)
+                  match report.Remarks @ warningsOf report.Runs with
+                  | [] -> ()
+                  | remarks ->
+                      let lines = remarks |> List.map paragraph |> String.concat ""
                       $"<div class=\"remarks\">{lines}</div>"
                   for table in report.Tables do
                       $"<h2>{escape table.Title}</h2><p class=\"scale\">{escape table.Scale}</p>"
@@ -248,8 +254,8 @@ module Report =
                   if not report.Figures.IsEmpty then
                       "<h2>Figures</h2>"
                       figuresHtml report.Figures
-                  for comparison, figures in perComparison do
-                      comparisonHtml several figures comparison
+                  for comparison, figures, diagnostics in perComparison do
+                      comparisonHtml several figures diagnostics comparison
                   orderingHtml comparisons
                   "<h2>How to read this</h2><div class=\"notes\">"
                   yield! standardNotes @ report.Notes |> List.map paragraph
@@ -291,3 +297,10 @@ module Report =
     let save (path: string) (report: Report) : string =
         RunStore.writeAtomically path (render report)
         path
+
+    /// Writes every figure of the page as FOLDER/ID.svg, for papers. Returns the paths.
+    let saveFigures (folder: string) (report: Report) : string list =
+        [ for figure in (Summary.comparisons report.Runs |> List.collect (fun c -> Charts.standard c @ Charts.diagnostics c)) @ report.Figures do
+              let path = Path.Combine(folder, figure.Id + ".svg")
+              FigureSvg.save path figure
+              path ]

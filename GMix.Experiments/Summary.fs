@@ -3,6 +3,7 @@ namespace GMix.Experiments
 open System
 open System.Globalization
 open System.Text.Json
+open System.Text.RegularExpressions
 
 /// The largest value over the epochs and the epoch it was first reached in.
 type Best = { Value: float; Epoch: int }
@@ -23,7 +24,7 @@ type RunSummary =
       /// Seconds of training, without evaluation, over all recorded epochs.
       Seconds: float
       ImagesPerSecond: float
-      /// Full-batch forwards and backwards per epoch divided by steps are what theory predicts; here summed over epochs where recorded.
+      /// Sums over the epochs of what they record; None unless every epoch does.
       Forwards: float option
       Backwards: float option }
 
@@ -46,7 +47,7 @@ type GroupSummary =
     member group.Seeds = group.Runs |> List.map (fun r -> r.Run.Config.Seed)
     member group.Settings = group.Runs.Head.Run.Config
 
-/// Groups on the same data and model, in the order in which their methods first appear.
+/// Groups on the same data and model, ordered as `Summary.groups` does.
 type Comparison =
     { Dataset: string
       Model: string
@@ -157,20 +158,41 @@ module Summary =
                 let words = pairs |> List.map (fun (key, text) -> match key with "mix" | "perturb" | "combine" -> text | _ -> $"{key} {text}")
                 { g with Label = $"""{g.Method.Title} ({String.Join(", ", words)})""" })
 
-    /// Runs grouped over their seeds, in the order of first appearance. Runs without a finished epoch are left out.
+    /// The paper's rows from top to bottom; the table's "row above" follows it.
+    let private paperRows = [ "vanilla"; "sam"; "mixup"; "gmix"; "bgmix"; "dgmix" ]
+
+    /// Where a method stands among the rows: its place in the paper, others after them.
+    let rowRank (methodName: string) = paperRows |> List.tryFindIndex ((=) methodName) |> Option.defaultValue paperRows.Length
+
+    /// The paper's columns from left to right.
+    let private columns = [ "svhn"; "stl10"; "cifar10"; "cifar100"; "tiny-imagenet" ]
+
+    let private rankIn (order: string list) (name: string) = order |> List.tryFindIndex ((=) name) |> Option.defaultValue order.Length
+
+    /// Numbers inside a label count as numbers: "batch 32" comes before "batch 128".
+    let private naturalKey (label: string) =
+        Regex.Split(label, @"(\d+(?:\.\d+)?)")
+        |> Array.mapi (fun i part -> if i % 2 = 1 then Double.Parse(part, CultureInfo.InvariantCulture), "" else 0.0, part)
+        |> List.ofArray
+
+    /// Runs grouped over their seeds. The methods of the paper come first, in its order, then others in the order of first appearance; groups of one
+    /// method are ordered by what sets them apart. Runs without a finished epoch are left out.
     let groups (runs: Run list) : GroupSummary list =
+        let appearance = runs |> List.map (fun r -> r.Config.Method.Name) |> List.distinct
         runs
         |> List.choose ofRun
         |> List.groupBy (fun r -> RunStore.groupKeyOf r.Run.Config r.Run.File.Data)
         |> List.map (snd >> groupOf)
         |> withLabels
+        |> List.sortBy (fun g -> rowRank g.Method.Name, rankIn appearance g.Method.Name, naturalKey g.Label)
 
-    /// One comparison per data set and model, in the order of first appearance.
+    /// One comparison per data set and model: the paper's data sets first, in its order.
     let comparisons (runs: Run list) : Comparison list =
         runs
         |> List.groupBy (fun r -> r.Config.Dataset, r.Config.Model)
         |> List.map (fun ((dataset, model), runs) -> { Dataset = dataset; Model = model; Groups = groups runs })
         |> List.filter (fun c -> not c.Groups.IsEmpty)
+        |> List.sortBy (fun c -> rankIn columns c.Dataset, c.Dataset, naturalKey c.Model)
 
     /// The values of two groups on the seeds they share, in the order of the seeds.
     let paired (measure: RunSummary -> float option) (first: GroupSummary) (second: GroupSummary) : (float * float) list =

@@ -4,6 +4,8 @@ open System
 open System.Globalization
 open System.IO
 open System.Text
+open System.Text.Json.Nodes
+open System.Text.RegularExpressions
 
 /// Tables as Markdown, CSV and LaTeX.
 [<RequireQualifiedAccess>]
@@ -15,6 +17,13 @@ module TableWriters =
         | Some 2 -> "²"
         | Some 3 -> "³"
         | _ -> ""
+
+    /// The line that explains the marks, for a table that has some.
+    let rankLegend (table: Table) : string list =
+        if table.Rows |> List.exists (List.exists (fun c -> c.Rank.IsSome)) then
+            [ "Ranks: ¹ best (bold), ² second (underlined), ³ third (italic)." ]
+        else
+            []
 
     let private lines (parts: string seq) = String.Join("\n", parts) + "\n"
 
@@ -39,7 +48,7 @@ module TableWriters =
               row (table.Columns |> List.mapi (fun i _ -> if i = 0 then ":---" else "---:"))
               for cells in table.Rows do
                   row (cells |> List.map cell)
-              for line in table.Legend do
+              for line in rankLegend table @ table.Legend do
                   ""
                   line ]
 
@@ -56,7 +65,8 @@ module TableWriters =
 
     let private escapeLatex (text: string) =
         let builder = StringBuilder()
-        for c in text do
+        // a minus sign, not a hyphen, before a number
+        for c in Regex.Replace(text, @"(?<![\w.\-])-(?=\d)", "−") do
             match c with
             | '&' | '%' | '$' | '#' | '_' | '{' | '}' -> builder.Append('\\').Append(c) |> ignore
             | '\\' -> builder.Append(@"\textbackslash{}") |> ignore
@@ -65,10 +75,8 @@ module TableWriters =
             | '±' -> builder.Append(@"$\pm$") |> ignore
             | '×' -> builder.Append(@"$\times$") |> ignore
             | '·' -> builder.Append(@"$\cdot$") |> ignore
+            | '−' -> builder.Append("$-$") |> ignore
             | '–' -> builder.Append("--") |> ignore
-            | '¹' -> builder.Append(@"\textsuperscript{1}") |> ignore
-            | '²' -> builder.Append(@"\textsuperscript{2}") |> ignore
-            | '³' -> builder.Append(@"\textsuperscript{3}") |> ignore
             | 'ρ' -> builder.Append(@"$\rho$") |> ignore
             | 'γ' -> builder.Append(@"$\gamma$") |> ignore
             | 'α' -> builder.Append(@"$\alpha$") |> ignore
@@ -89,7 +97,7 @@ module TableWriters =
             [ "% needs \\usepackage{booktabs}"
               @"\begin{table}[t]"
               @"\centering"
-              $@"\caption{{{escapeLatex table.Title}. {escapeLatex table.Scale}.}}"
+              $@"\caption{{{escapeLatex table.Title}}}"
               $@"\begin{{tabular}}{{l{String('r', table.Columns.Length - 1)}}}"
               @"\toprule"
               row (table.Columns |> List.map escapeLatex)
@@ -98,7 +106,9 @@ module TableWriters =
                   row (cells |> List.map cell)
               @"\bottomrule"
               @"\end{tabular}"
-              for line in table.Legend do
+              if not (rankLegend table).IsEmpty then
+                  @"\par\footnotesize \textbf{Bold}: best; \underline{underlined}: second; \textit{italic}: third."
+              for line in table.Scale :: table.Legend |> List.filter ((<>) "") do
                   $@"\par\footnotesize {escapeLatex line}"
               @"\end{table}" ]
 
@@ -128,3 +138,38 @@ module TableWriters =
         let path = Path.Combine(folder, "summary.csv")
         RunStore.writeAtomically path (summaryCsv comparisons)
         path
+
+    let private numberNode (value: float) : JsonNode = if Double.IsFinite value then JsonValue.Create value else null
+
+    let private spreadNode (value: Spread option) : JsonNode =
+        match value with
+        | None -> null
+        | Some s ->
+            JsonObject(
+                dict [ "mean", numberNode s.Mean
+                       "std", (match s.Std with Some std -> numberNode std | None -> null)
+                       "n", JsonValue.Create s.N ]
+            )
+
+    /// One object per data set, model and method with means and deviations over seeds, for programs: a JSON array on one line.
+    let json (comparisons: Comparison list) : string =
+        let groups =
+            [| for comparison in comparisons do
+                   for g in comparison.Groups do
+                       JsonObject(
+                           dict [ "dataset", JsonValue.Create comparison.Dataset :> JsonNode
+                                  "model", JsonValue.Create comparison.Model
+                                  "method", JsonValue.Create g.Method.Name
+                                  "label", JsonValue.Create g.Label
+                                  "seeds", JsonArray([| for seed in g.Seeds -> JsonValue.Create seed :> JsonNode |])
+                                  "bestAcc", spreadNode (Some g.Acc)
+                                  "bestGap", spreadNode g.Gap
+                                  "lastAcc", spreadNode (Some g.LastAcc)
+                                  "lastGap", spreadNode g.LastGap
+                                  "cleanTrainAcc", spreadNode g.CleanTrainAcc
+                                  "cleanGap", spreadNode g.CleanGap
+                                  "seconds", spreadNode (Some g.Seconds)
+                                  "imagesPerSecond", spreadNode (Some g.ImagesPerSecond) ]
+                       )
+                       :> JsonNode |]
+        JsonArray(groups).ToJsonString()

@@ -98,11 +98,12 @@ module Tables =
     let scale (comparison: Comparison) =
         let runs = comparison.Runs |> List.map (fun r -> r.Run)
         let data = runs |> joined (fun r -> $"{Format.count r.File.Data.Train} training and {Format.count r.File.Data.Test} test images")
-        let kind = runs |> joined (fun r -> r.File.Data.Kind)
+        // "synthetic shapes" has said it already
+        let kind = match comparison.Dataset with "synthetic" -> "" | _ -> " (" + joined (fun r -> r.File.Data.Kind) runs + ")"
         let seeds = runs |> List.map (fun r -> r.Config.Seed) |> List.distinct
         let planned = runs |> List.map (fun r -> r.Config.Epochs) |> List.max
         let unfinished = runs |> List.filter (fun r -> r.Epochs.Length < r.Config.Epochs) |> List.length
-        [ $"{datasetTitle comparison.Dataset} ({kind}), {data}"
+        [ $"{datasetTitle comparison.Dataset}{kind}, {data}"
           modelTitle comparison.Model
           plural planned "epoch"
           (if seeds.Length = 1 then $"1 seed ({seeds.Head})" else $"{seeds.Length} seeds ({Format.seeds seeds})")
@@ -112,21 +113,25 @@ module Tables =
               plural unfinished "run" + " unfinished" ]
         |> String.concat " · "
 
-    let private rankLegend = "Ranks: ¹ best (bold), ² second (underlined), ³ third (italic)."
-
     let private columnLegend several =
         (if several then "Mean ± standard deviation (n-1) over seeds. " else "")
         + "Acc: best test accuracy in % over the epochs. Gap: best of (test accuracy - accuracy on mixed training batches) in points, higher is better; best Acc and best Gap may come from different epochs. "
         + "Clean gap: test accuracy - accuracy on the clean training set, last epoch. Seconds: training without evaluation."
 
-    let private spreadCell decimals rank (value: Spread option) =
+    /// What the paper's numbers are, and what to keep in mind beside ours.
+    let paperLegend (comparisons: Comparison list) =
+        let synthetic = comparisons |> List.exists (fun c -> c.Runs |> List.exists (fun r -> r.Run.File.Data.Kind = "synthetic"))
+        "Paper: Tables I and II of arXiv 2308.03236v2, at full scale; – where the published number is not known."
+        + (if synthetic then " The data here are synthetic, in that data set's format: not comparable with the paper's." else "")
+
+    let internal spreadCell decimals rank (value: Spread option) =
         match value with
         | Some s -> { Text = Format.spread decimals s; Rank = rank }
         | None -> Cell.missing
 
-    let private meanOf (value: Spread option) = value |> Option.map (fun s -> s.Mean)
+    let internal meanOf (value: Spread option) = value |> Option.map (fun s -> s.Mean)
 
-    let private verdictWord verdict =
+    let verdictWord verdict =
         match verdict with
         | Verdict.Better -> "better"
         | Verdict.Worse -> "worse"
@@ -177,10 +182,12 @@ module Tables =
                         | Some cell -> Cell.text $"{Format.number 2 cell.Acc} / {Format.number 2 cell.Gap}"
                         | None -> Cell.missing ] ]
           Legend =
-            [ rankLegend
-              columnLegend several
+            [ columnLegend several
               if withPaper then
-                  "Paper: Tables I and II of arXiv 2308.03236v2 at full scale; – where the published number is not known." ] }
+                  paperLegend [ comparison ] ] }
+
+    let internal differenceLegend =
+        "Paired difference over shared seeds with a 95 % bootstrap interval (BCa, 10,000 resamples, fixed seed). Better or worse is said only when Student's t interval excludes zero as well: with few seeds the bootstrap alone is too narrow."
 
     /// Each method against the one above it on the seeds they share: paired difference of best Acc and best Gap with a 95 % bootstrap interval.
     let differences (comparison: Comparison) : Table =
@@ -198,7 +205,7 @@ module Tables =
                     cellOf Summary.acc (lower, upper)
                     cellOf Summary.gap (lower, upper) ] ]
           Legend =
-            [ "Paired difference over shared seeds with a 95 % bootstrap interval (BCa, 10,000 resamples, fixed seed). Better or worse is said only when Student's t interval excludes zero as well: with few seeds the bootstrap alone is too narrow." ] }
+            [ differenceLegend ] }
 
     /// Every run: what lies behind the means.
     let runs (comparison: Comparison) : Table =

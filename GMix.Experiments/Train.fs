@@ -29,7 +29,6 @@ type Train =
       Milestones: float list
       Factor: float
       Warmup: float
-      LabelSmoothing: float
       /// None: the preset's. Some "none" or Some "standard".
       Augment: string option
       Cutout: int
@@ -58,7 +57,6 @@ type Train =
           Milestones = [ 0.5; 0.75 ]
           Factor = 0.1
           Warmup = 0.0
-          LabelSmoothing = 0.0
           Augment = None
           Cutout = 0
           Erasing = 0.0
@@ -138,7 +136,6 @@ module Resolve =
             Milestones = (train.Milestones |> Array.ofList),
             Factor = train.Factor,
             Warmup = train.Warmup,
-            LabelSmoothing = train.LabelSmoothing,
             DropLast = train.DropLast,
             Precision = precision setup,
             Threads = (train.Threads |> Option.defaultWith (fun () -> Environment.ProcessorCount)),

@@ -20,12 +20,22 @@ public static class Initializers
     /// <summary>N(0, 2 / fan-out), fan-out = elements / second dimension (torchvision's ResNet).</summary>
     public static Initializer HeNormalFanOut { get; } = (v, shape, random) => Normal(v, random, Math.Sqrt(2.0 / (v.Length / shape[1])));
 
-    /// <summary>U(−1/√fan-in, 1/√fan-in): PyTorch's default for linear weights.</summary>
-    public static Initializer UniformFanIn { get; } = (v, shape, random) =>
+    /// <summary>U(−1/√fan-in, 1/√fan-in): PyTorch's default for the weights of convolutions and linear maps.</summary>
+    public static Initializer UniformFanIn { get; } = (v, shape, random) => Fill(v, random, 1 / Math.Sqrt(v.Length / shape[0]));
+
+    /// <summary>U(−bound, bound).</summary>
+    public static Initializer Uniform(double bound) => (v, _, random) => Fill(v, random, bound);
+
+    /// <summary>U(0, 1): the BatchNorm scale of the official PyTorch port of WideResNet.</summary>
+    public static Initializer UniformUnit { get; } = (v, _, random) =>
     {
-        var bound = 1 / Math.Sqrt(v.Length / shape[0]);
-        foreach (ref var x in v) x = bound * (2 * random.NextDouble() - 1);
+        foreach (ref var x in v) x = random.NextDouble();
     };
+
+    private static void Fill(Span<double> values, CounterRandom random, double bound)
+    {
+        foreach (ref var x in values) x = bound * (2 * random.NextDouble() - 1);
+    }
 
     private static void Normal(Span<double> values, CounterRandom random, double std)
     {

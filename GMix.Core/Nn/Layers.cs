@@ -33,12 +33,18 @@ public sealed class Linear : Module
 {
     private readonly Parameter _weight, _bias;
 
-    /// <summary>Weights start as PyTorch's do (uniform ±1/√in), the bias at 0.</summary>
-    public Linear(int inputs, int outputs)
+    /// <summary>Weights start as PyTorch's do: uniform ±1/√in.</summary>
+    /// <param name="inputs">Width of the input.</param>
+    /// <param name="outputs">Width of the result.</param>
+    /// <param name="bias">How the bias starts; at 0 when not given.</param>
+    public Linear(int inputs, int outputs, Initializer? bias = null)
     {
         _weight = AddParameter("weight", [outputs, inputs], Initializers.UniformFanIn);
-        _bias = AddParameter("bias", [outputs], Initializers.Constant(0));
+        _bias = AddParameter("bias", [outputs], bias ?? Initializers.Constant(0));
     }
+
+    /// <summary>Weights and bias uniform ±1/√in: what PyTorch's <c>nn.Linear</c> does when nothing is said.</summary>
+    public static Linear AsPyTorch(int inputs, int outputs) => new(inputs, outputs, Initializers.Uniform(1 / Math.Sqrt(inputs)));
 
     /// <summary>(n, in) to (n, out).</summary>
     public Tensor Forward(Tensor x) => x.Linear(_weight, _bias);
@@ -55,9 +61,10 @@ public sealed class BatchNorm2d : Module
     private readonly ModuleBuffer _mean, _variance, _tracked;
 
     /// <param name="channels">Channels, c.</param>
-    public BatchNorm2d(int channels)
+    /// <param name="scale">How the scale starts; at 1 when not given.</param>
+    public BatchNorm2d(int channels, Initializer? scale = null)
     {
-        _weight = AddParameter("weight", [channels], Initializers.Constant(1));
+        _weight = AddParameter("weight", [channels], scale ?? Initializers.Constant(1));
         _bias = AddParameter("bias", [channels], Initializers.Constant(0));
         _mean = AddBuffer("running_mean", [channels], 0);
         _variance = AddBuffer("running_var", [channels], 1);
@@ -81,4 +88,24 @@ public sealed class BatchNorm2d : Module
 
     /// <summary>BatchNorm, then ReLU written over its result.</summary>
     public Tensor ForwardRelu(Tensor x, ForwardPass pass) => Forward(x, pass).ReluInPlace();
+}
+
+/// <summary>Modules in a row, named <c>0</c>, <c>1</c>, … as PyTorch's <c>Sequential</c> and <c>ModuleList</c> name them.</summary>
+public sealed class ModuleList<T> : Module, IReadOnlyList<T> where T : Module
+{
+    private readonly T[] _items;
+
+    /// <param name="items">The modules, in order.</param>
+    public ModuleList(IEnumerable<T> items) => _items = [.. items.Select((item, i) => Add($"{i}", item))];
+
+    /// <inheritdoc/>
+    public T this[int index] => _items[index];
+
+    /// <inheritdoc/>
+    public int Count => _items.Length;
+
+    /// <inheritdoc/>
+    public IEnumerator<T> GetEnumerator() => ((IEnumerable<T>)_items).GetEnumerator();
+
+    System.Collections.IEnumerator System.Collections.IEnumerable.GetEnumerator() => _items.GetEnumerator();
 }

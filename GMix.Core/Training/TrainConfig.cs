@@ -40,8 +40,6 @@ public sealed record TrainConfig
     public double Factor { get; init; } = 0.1;
     /// <summary>Epochs of linear warm-up.</summary>
     public double Warmup { get; init; }
-    /// <summary>Label smoothing of the loss.</summary>
-    public double LabelSmoothing { get; init; }
     /// <summary>Leaves a shorter last batch out.</summary>
     public bool DropLast { get; init; }
     /// <summary>Arithmetic.</summary>
@@ -73,7 +71,6 @@ public sealed record TrainConfig
         Need(double.IsFinite(Sgd.ClipNorm) && Sgd.ClipNorm >= 0, $"--clip {Sgd.ClipNorm:R}: must be at least 0 (0 means no clipping)");
         Need(!Sgd.Nesterov || Sgd.Momentum > 0, "--nesterov needs a momentum above 0");
         Need(double.IsFinite(Warmup) && Warmup >= 0 && (Warmup == 0 || Warmup < Epochs), $"--warmup {Warmup:R}: must be at least 0 and less than the {Epochs} epochs");
-        Need(LabelSmoothing is >= 0 and < 1, $"--label-smoothing {LabelSmoothing:R}: must be at least 0 and below 1");
         Need(Threads is >= 1 and <= 1024, $"--threads {Threads}: must be at least 1");
         Need(Limit >= 0, $"--limit {Limit}: must be at least 0 (0 means all)");
         Need(Milestones.All(m => m is > 0 and < 1), "--milestones: shares of the training between 0 and 1, such as 0.5,0.75");

@@ -52,7 +52,7 @@ public sealed class Trainer : IDisposable
         TorchRuntime.Threads = config.Threads;
         TorchRuntime.SetDeterministic(true);
         Network = new Network(architecture, config.Precision, device, config.Seed);
-        Step = new MethodStep(Network, method, new Loss(config.LabelSmoothing));
+        Step = new MethodStep(Network, method);
         Optimizer = new Sgd(Network.Parameters, config.Sgd);
         _train = new Pipeline(data.Train, data.Normalization, Network.Type, device, Network.ChannelsLast);
         _test = new Pipeline(data.Test, data.Normalization, Network.Type, device, Network.ChannelsLast);

@@ -21,7 +21,7 @@
     layout.plot_bgcolor = "rgba(0,0,0,0)";
     layout.margin = { l: 52, r: 12, t: 10, b: 44 };
     layout.hoverlabel = { bgcolor: ground, bordercolor: line, font: { color: ink } };
-    layout.legend = { orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom", font: { size: 12 } };
+    layout.legend = { orientation: "h", tracegroupgap: 2, x: 0, xanchor: "left", y: 1.02, yanchor: "bottom", font: { size: 12 } };
     layout.xaxis = Object.assign({}, axis, layout.xaxis, { showgrid: false, ticks: "outside", showline: true });
     layout.yaxis = Object.assign({}, axis, layout.yaxis);
     // a finger scrolls the page; a mouse draws a box to zoom in, a double click goes back
@@ -33,7 +33,7 @@
     if (!window.Plotly) { return; }
     Object.keys(figures).forEach(function (id) {
       var box = document.getElementById(id);
-      if (!box) { return; }
+      if (!box || box.closest("details:not([open])")) { return; }
       box.classList.add("on");
       try {
         var drawn = window.Plotly.react(box.querySelector(".live"), JSON.parse(JSON.stringify(figures[id].data)), layoutOf(figures[id]), {
@@ -55,6 +55,10 @@
     draw();
   }
 
+  // a figure in a closed section has no width to be drawn in
+  document.querySelectorAll("details").forEach(function (section) {
+    section.addEventListener("toggle", function () { if (section.open && section.querySelector("figure")) { draw(); } });
+  });
   button.hidden = false;
   button.addEventListener("click", function () {
     var next = isDark() ? "light" : "dark";

@@ -72,8 +72,10 @@ let epochsOf (settings: RunSettings) (count: int) : EpochRecord list =
               CleanTrainAcc = Some clean
               CleanGap = Some(Math.Round(acc, 2) - clean)
               ImagesPerSecond = Some(2000.0 / seconds)
-              Forwards = Some cost
-              Backwards = Some cost } ]
+              // 2000 images in batches of 64 are 32 steps
+              Forwards = Some(32.0 * cost)
+              Backwards = Some(32.0 * cost)
+              GradNorm = Some(2.0 * (1.2 - share)) } ]
 
 /// Writes a run with `count` of its epochs; all of them make it complete.
 let write root name (settings: RunSettings) count =
@@ -84,10 +86,9 @@ let write root name (settings: RunSettings) count =
     if count = settings.Epochs then File.WriteAllText(RunStore.weightsPath folder, "")
     folder
 
-/// A comparison of `methods` over `seeds`, written below `root` and read back.
+/// A comparison of `methods` over `seeds`, written below `root`; every run there is read back.
 let compare root dataset model methods epochs seeds =
     for method in methods do
         for seed in seeds do
             write root "compare" (settings dataset model method epochs seed) epochs |> ignore
-    let order = methods |> List.mapi (fun i (m: MethodConfig) -> m.Combine + m.Name, i) |> Map.ofList
-    RunStore.list root |> List.sortBy (fun r -> order[r.Config.Method.Combine + r.Config.Method.Name], r.Config.Seed)
+    RunStore.list root

@@ -54,7 +54,7 @@ let ``every figure is well-formed SVG inside its frame`` () =
 
 [<Fact>]
 let ``a figure with a single point, equal values or missing values can be drawn`` () =
-    let series x y = { Name = "a & b"; Colour = "#2f7bd0"; Dash = Dash.Dashed; Mark = Mark.Line; X = x; Y = y; Band = None }
+    let series x y = { Name = "a & b"; Colour = "#1f6feb"; Dash = Dash.Dashed; Mark = Mark.Line; X = x; Y = y; Band = None }
     for s in [ series [ 1.0 ] [ 5.0 ]; series [ 1.0; 2.0 ] [ 3.0; 3.0 ]; series [ 1.0; 2.0; 3.0 ] [ nan; 1.0; infinity ] ] do
         let figure = Figure.create "f" "A < B" |> Figure.withAxes "x" "y" |> Figure.withSeries [ s ]
         let svg = FigureSvg.standalone figure
@@ -76,11 +76,13 @@ let ``Plotly gets the same lines as the SVG`` () =
         Assert.Equal(series.Colour, trace["line"].["color"].ToString())
         Assert.Equal(24, trace["y"].AsArray().Count)
 
-let private luminance (colour: string) =
-    let channel at =
-        let c = float (Convert.ToInt32(colour.Substring(at, 2), 16)) / 255.0
-        if c <= 0.03928 then c / 12.92 else ((c + 0.055) / 1.055) ** 2.4
-    0.2126 * channel 1 + 0.7152 * channel 3 + 0.0722 * channel 5
+/// Linear red, green and blue.
+let private linear (colour: string) =
+    [| for at in [ 1; 3; 5 ] do
+           let c = float (Convert.ToInt32(colour.Substring(at, 2), 16)) / 255.0
+           if c <= 0.03928 then c / 12.92 else ((c + 0.055) / 1.055) ** 2.4 |]
+
+let private luminance (colour: string) = Array.map2 (*) [| 0.2126; 0.7152; 0.0722 |] (linear colour) |> Array.sum
 
 let private contrast a b =
     let a, b = luminance a, luminance b
@@ -90,12 +92,41 @@ let private contrast a b =
 let ``every colour can be seen on light and dark ground`` () =
     for colour in Palette.colours do
         for ground in [ "#ffffff"; "#14171b" ] do
-            Assert.True(contrast colour ground >= 3.4, $"{colour} on {ground}: {contrast colour ground}")
+            Assert.True(contrast colour ground >= 3.0, $"{colour} on {ground}: {contrast colour ground}")
+
+/// Linear colours as people with a full deficiency see them (Machado, Oliveira and Fernandes 2009).
+let private deficiencies =
+    [ "none", [ [ 1.0; 0.0; 0.0 ]; [ 0.0; 1.0; 0.0 ]; [ 0.0; 0.0; 1.0 ] ]
+      "protanopia", [ [ 0.152286; 1.052583; -0.204868 ]; [ 0.114503; 0.786281; 0.099216 ]; [ -0.003882; -0.048116; 1.051998 ] ]
+      "deuteranopia", [ [ 0.367322; 0.860646; -0.227968 ]; [ 0.280085; 0.672501; 0.047413 ]; [ -0.011820; 0.042940; 0.968881 ] ] ]
+
+/// CIE L*a*b* of a linear colour.
+let private lab (rgb: float[]) =
+    let c = rgb |> Array.map (fun v -> Math.Clamp(v, 0.0, 1.0))
+    let f t = if t > 0.008856 then Math.Cbrt t else 7.787 * t + 16.0 / 116.0
+    let x = f ((0.4124 * c[0] + 0.3576 * c[1] + 0.1805 * c[2]) / 0.9505)
+    let y = f (0.2126 * c[0] + 0.7152 * c[1] + 0.0722 * c[2])
+    let z = f ((0.0193 * c[0] + 0.1192 * c[1] + 0.9505 * c[2]) / 1.089)
+    [| 116.0 * y - 16.0; 500.0 * (x - y); 200.0 * (y - z) |]
+
+[<Fact>]
+let ``the six methods stay apart for people with a colour vision deficiency`` () =
+    for name, matrix in deficiencies do
+        let seen =
+            six
+            |> List.map (fun m ->
+                let rgb = linear (fst (Palette.style m.Name))
+                m.Title, lab [| for row in matrix -> List.map2 (*) row (List.ofArray rgb) |> List.sum |])
+        for i in 0 .. seen.Length - 1 do
+            for j in 0 .. i - 1 do
+                let (a, first), (b, second) = seen[i], seen[j]
+                let distance = Array.map2 (fun x y -> (x - y) ** 2.0) first second |> Array.sum |> sqrt
+                Assert.True(distance >= 15.0, $"{a} and {b} under {name}: {distance}")
 
 [<Fact>]
 let ``a method without a colour of its own gets the same one every time`` () =
     Assert.Equal(Palette.style "my-method", Palette.style "my-method")
-    Assert.Equal(("#d9480f", Dash.Solid), Palette.style "dgmix")
+    Assert.Equal(("#ba3512", Dash.Solid), Palette.style "dgmix")
     Assert.Equal(4, [ 0..3 ] |> List.map (Palette.dashOf "dgmix") |> List.distinct |> List.length)
 
 [<Fact>]
@@ -108,7 +139,20 @@ let ``a sweep draws one line per method and a level line for what is not swept``
     for s in figure.Series do
         Assert.Equal<float list>([ 0.1; 0.5; 0.9 ], s.X)
     Assert.Equal(1, figure.Series.Head.Y |> List.distinct |> List.length)
-    Assert.Equal(Scale.Log, figure.X.Scale)
+    Assert.Equal(Scale.Linear, figure.X.Scale)
+
+[<Fact>]
+let ``a sweep over powers of two has a logarithmic axis`` () =
+    let groups =
+        Summary.groups
+            [ for batch in [ 32; 64; 128; 256 ] do
+                  let s = { settings "svhn" "mlp" mixup 2 0 with Batch = batch }
+                  { Folder = ""; File = RunStore.describe "b" s data environment; Epochs = epochsOf s 2; State = RunState.Complete; Warnings = [] } ]
+    let figure = Charts.sweep "batch" "Batch size" "batch size" "Acc" (fun g -> Some(float g.Settings.Batch)) (fun g -> Some g.Acc) groups
+    Assert.Equal((Scale.Log, [ 32.0; 64.0; 128.0; 256.0 ]), (figure.X.Scale, figure.X.Ticks))
+    let svg = FigureSvg.standalone figure
+    for tick in [ ">32<"; ">64<"; ">128<"; ">256<" ] do
+        Assert.Contains(tick, svg)
 
 [<Fact>]
 let ``the page states the finding, the table and the evidence, and loads nothing`` () =
@@ -134,7 +178,7 @@ let ``the page states the finding, the table and the evidence, and loads nothing
     let own = Regex.Replace(html, "(?s)<script>.*?</script>", "").Replace("http://www.w3.org/2000/svg", "")
     Assert.DoesNotMatch("(src|href)=|https?://|@import", own)
     use figures = JsonDocument.Parse(Regex.Match(html, "(?s)id=\"figures\">(.*?)</script>").Groups[1].Value)
-    Assert.Equal(5, figures.RootElement.EnumerateObject() |> Seq.length)
+    Assert.Equal(6, figures.RootElement.EnumerateObject() |> Seq.length)
 
 [<Fact>]
 let ``runs of two data sets make two sections`` () =
@@ -143,6 +187,7 @@ let ``runs of two data sets make two sections`` () =
     let html = compare root "svhn" "mobilenet" [ vanilla; mixup ] 3 [ 0; 1 ] |> reportOf "Two" |> Report.render
     Assert.Contains("<h2>CIFAR-10, WRN-16-2</h2>", html)
     Assert.Contains("<h2>SVHN, MobileNet</h2>", html)
+    Assert.Contains("Best test accuracy in 2 comparisons: Mixup in 2.", html)
 
 [<Fact>]
 let ``unfinished and failed runs are named`` () =
@@ -152,6 +197,18 @@ let ``unfinished and failed runs are named`` () =
     RunStore.markFailed folder "the loss is NaN"
     let html = RunStore.list root |> reportOf "Unfinished" |> Report.render
     Assert.Contains("failed (the loss is NaN)", html)
+    // a run that failed before its first epoch is in no table, but is not kept quiet
+    let early = write root "c" (settings "svhn" "mlp" sam 4 0) 0
+    RunStore.markFailed early "out of memory"
+    Assert.Contains("SAM on SVHN, MLP, seed 0: failed (out of memory)", RunStore.list root |> reportOf "Early" |> Report.render)
+
+[<Fact>]
+let ``figures are saved as SVG beside the report`` () =
+    let paths = reportOf "Six" (sixRuns "figures" [ 0 ]) |> Report.saveFigures (freshFolder "figures-svg")
+    Assert.Equal(6, paths.Length)
+    Assert.Contains("accuracy-cifar10-wrn-16-2.svg", paths |> List.map Path.GetFileName)
+    for path in paths do
+        XDocument.Load path |> ignore
 
 [<Fact>]
 let ``nothing to report is said in one line`` () =
@@ -205,6 +262,33 @@ let ``in a browser the page renders its figures by Plotly without an error and w
         Assert.True(Regex.Matches(dom, "class=\"js-line\"").Count >= 24)
 
 [<Fact>]
+let ``in a browser closed sections draw when opened, the theme turns, and nothing sticks out on a narrow screen`` () =
+    match Report.findPlotly () with
+    | None -> Assert.Skip "no plotly.min.js in .cache/js"
+    | Some plotly ->
+        let page = Path.Combine(freshFolder "browser-acts", "acts.html")
+        let html = sixRuns "browser-acts-runs" [ 0; 1 ] |> reportOf "Six methods" |> Report.withPlotly plotly |> Report.render
+        let acts =
+            """<script>addEventListener("load", function () {
+                 document.querySelectorAll("details").forEach(function (section) { section.open = true; });
+                 document.getElementById("theme").click();
+                 setTimeout(function () {
+                   var root = document.documentElement;
+                   root.dataset.width = root.scrollWidth <= innerWidth ? "fits" : "sticks out: " + root.scrollWidth + " of " + innerWidth;
+                   root.dataset.ink = getComputedStyle(document.querySelector(".live .xtitle")).fill;
+                 }, 1500);
+               });</script></body>"""
+        File.WriteAllText(page, html.Replace("</body>", acts))
+        let dom, errors = browse page [ "--dump-dom"; "--window-size=500,900"; "--blink-settings=preferredColorScheme=1" ]
+        Assert.Empty(consoleLines errors)
+        Assert.Equal(6, Regex.Matches(dom, "<figure id=\"[^\"]+\" class=\"on\">").Count)
+        let root = Regex.Match(dom, "<html[^>]*>").Value
+        Assert.Contains("data-theme=\"dark\"", root)
+        Assert.Contains("data-width=\"fits\"", root)
+        // the dark ground's own text colour: Plotly was told of the change
+        Assert.Contains("data-ink=\"rgb(230, 232, 234)\"", root)
+
+[<Fact>]
 let ``in a browser the page without Plotly keeps its still figures`` () =
     let page = Path.Combine(freshFolder "browser-plain", "plain.html")
     let empty = Path.Combine(Path.GetDirectoryName page, "none.js")
@@ -213,4 +297,4 @@ let ``in a browser the page without Plotly keeps its still figures`` () =
     let dom, errors = browse page [ "--dump-dom"; "--window-size=390,844" ]
     Assert.Empty(consoleLines errors)
     Assert.DoesNotContain("class=\"on\"", dom)
-    Assert.Equal(5, Regex.Matches(dom, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox").Count)
+    Assert.Equal(6, Regex.Matches(dom, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox").Count)

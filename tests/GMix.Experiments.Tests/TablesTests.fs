@@ -78,6 +78,60 @@ let ``unequal numbers of seeds are shown`` () =
     Assert.Contains("n", table.Columns)
     Assert.Contains("1 run unfinished", table.Scale)
 
+[<Fact>]
+let ``groups and comparisons come in the paper's order whatever the order on disk`` () =
+    let root = freshFolder "order"
+    compare root "synthetic" "mlp" [ dgmix 0.5; vanilla ] 2 [ 0 ] |> ignore
+    compare root "cifar10" "wrn-16-2" [ dgmix 0.1; vanilla; sam ] 2 [ 0 ] |> ignore
+    compare root "svhn" "mobilenet" [ mixup; sam ] 2 [ 0 ] |> ignore
+    for runs in [ RunStore.list root; RunStore.list root |> List.rev ] do
+        let comparisons = Summary.comparisons runs
+        Assert.Equal<string list>([ "svhn"; "cifar10"; "synthetic" ], comparisons |> List.map (fun c -> c.Dataset))
+        Assert.Equal<string list>([ "Vanilla"; "SAM"; "DG-Mix" ], comparisons[1].Groups |> List.map (fun g -> g.Label))
+    let batches =
+        [ for batch in [ 128; 32; 64 ] do
+              let s = { settings "svhn" "mlp" mixup 2 0 with Batch = batch }
+              { Folder = ""; File = RunStore.describe "b" s data environment; Epochs = epochsOf s 2; State = RunState.Complete; Warnings = [] } ]
+    Assert.Equal<string list>([ "Mixup (batch 32)"; "Mixup (batch 64)"; "Mixup (batch 128)" ], Summary.groups batches |> List.map (fun g -> g.Label))
+
+let private twoSets () =
+    let root = freshFolder "paper-tables"
+    compare root "cifar10" "wrn-16-4" six 5 [ 0; 1; 2 ] |> ignore
+    compare root "svhn" "mobilenet" [ vanilla; mixup ] 5 [ 0; 1; 2 ] |> Summary.comparisons
+
+[<Fact>]
+let ``tables I and II put the paper's number behind ours`` () =
+    let table = PaperTables.accuracy "Table I" (twoSets ())
+    Assert.Equal<string list>(
+        [ "Method"; "SVHN MobileNet Acc %"; "SVHN MobileNet Gap"; "CIFAR-10 WRN-16-4 Acc %"; "CIFAR-10 WRN-16-4 Gap" ], table.Columns)
+    let cell title column = (table.Rows |> List.find (fun r -> r.Head.Text = title) |> List.item column).Text
+    Assert.Equal<string list>([ "Vanilla"; "SAM"; "Mixup"; "G-Mix"; "BG-Mix"; "DG-Mix" ], table.Rows |> List.map (fun r -> r.Head.Text))
+    Assert.EndsWith("(95.14)", cell "Mixup" 1)
+    Assert.EndsWith("(19.19)", cell "Mixup" 4)
+    Assert.Equal("–", cell "DG-Mix" 1)
+    Assert.DoesNotContain("(", cell "DG-Mix" 3)
+    Assert.Contains("not comparable", String.concat " " table.Legend)
+
+[<Fact>]
+let ``table III states passes in theory beside measured seconds`` () =
+    let passes (m: MethodConfig) = match m.Name with "vanilla" | "mixup" -> Some(1.0, 1.0) | "dgmix" -> Some(3.0, 2.0) | _ -> None
+    let table = PaperTables.time passes (twoSets ())
+    let cell title column = (table.Rows |> List.find (fun r -> r.Head.Text = title) |> List.item column).Text
+    Assert.Equal("3 F + 2 R", cell "DG-Mix" 1)
+    Assert.Equal("2.55 F + 2.55 R", cell "DG-Mix" 2)
+    Assert.Equal("2.33", cell "DG-Mix" 3)
+    Assert.Equal("–", cell "SAM" 1)
+    Assert.Contains("(9164.8)", cell "DG-Mix" 6)
+    Assert.Equal("1.00", cell "Vanilla" 7)
+
+[<Fact>]
+let ``differences to the row above are paired over shared seeds`` () =
+    let table = PaperTables.differences (twoSets ())
+    let cell title column = (table.Rows |> List.find (fun r -> r.Head.Text = title) |> List.item column).Text
+    Assert.Equal("–", cell "Vanilla" 1)
+    Assert.Matches(@"^\+\d", cell "Mixup" 1)
+    Assert.Matches("(better|worse|not distinguishable)$", cell "Mixup" 2)
+
 let private small: Table =
     { Title = "T_1"
       Scale = "50 % of it"
@@ -86,7 +140,8 @@ let private small: Table =
         [ [ Cell.text "a|b"; { Text = "1.00 ± 0.10"; Rank = Some 1 } ]
           [ Cell.text "say \"x\""; { Text = "0.90"; Rank = Some 2 } ]
           [ Cell.text "c"; { Text = "0.80"; Rank = Some 3 } ]
-          [ Cell.text "d"; Cell.missing ] ]
+          [ Cell.text "d-1"; Cell.missing ]
+          [ Cell.text "e"; Cell.text "-2.5" ] ]
       Legend = [ "Legend & more." ] }
 
 [<Fact>]
@@ -99,17 +154,19 @@ let ``Markdown`` () =
 
 [<Fact>]
 let ``CSV`` () =
-    Assert.Equal("Method,\"Acc, %\"\na|b,1.00 ± 0.10\n\"say \"\"x\"\"\",0.90\nc,0.80\nd,\n", TableWriters.csv small)
+    Assert.Equal("Method,\"Acc, %\"\na|b,1.00 ± 0.10\n\"say \"\"x\"\"\",0.90\nc,0.80\nd-1,\ne,-2.5\n", TableWriters.csv small)
 
 [<Fact>]
 let ``LaTeX`` () =
     let text = TableWriters.latex small
-    Assert.Contains(@"\caption{T\_1. 50 \% of it.}", text)
+    Assert.Contains(@"\caption{T\_1}", text)
+    Assert.Contains(@"50 \% of it", text)
     Assert.Contains(@"\begin{tabular}{lr}", text)
     Assert.Contains(@"a|b & \textbf{1.00 $\pm$ 0.10} \\", text)
     Assert.Contains(@"\underline{0.90}", text)
     Assert.Contains(@"\textit{0.80}", text)
-    Assert.Contains(@"d & -- \\", text)
+    Assert.Contains(@"d-1 & -- \\", text)
+    Assert.Contains(@"e & $-$2.5 \\", text)
     Assert.Contains(@"Legend \& more.", text)
 
 [<Fact>]
@@ -119,6 +176,17 @@ let ``the summary has one line per run and as many fields as its header`` () =
     Assert.Equal(13, lines.Length)
     for line in lines do
         Assert.Equal(lines[0].Split(',').Length, line.Split(',').Length)
+
+[<Fact>]
+let ``JSON holds one object per method with the means of the table`` () =
+    let c = compared "json" [ 0; 1; 2 ]
+    use parsed = System.Text.Json.JsonDocument.Parse(TableWriters.json [ c ])
+    let groups = parsed.RootElement.EnumerateArray() |> List.ofSeq
+    Assert.Equal(6, groups.Length)
+    for json, g in List.zip groups c.Groups do
+        Assert.Equal(g.Method.Name, json.GetProperty("method").GetString())
+        Assert.Equal(g.Acc.Mean, json.GetProperty("bestAcc").GetProperty("mean").GetDouble())
+        Assert.Equal(3, json.GetProperty("seeds").GetArrayLength())
 
 [<Fact>]
 let ``redirected output is plain and keeps its marks`` () =
@@ -158,6 +226,13 @@ let ``the finding names the winner and, with one seed, what the test set can tel
     let several = Findings.ofComparison (compared "finding-several" [ 0; 1; 2; 3; 4 ])
     Assert.Contains("over 5 seeds", several.Headline)
     Assert.DoesNotContain(several.Details, fun d -> d.Contains "Wilson")
+
+[<Fact>]
+let ``accuracies that guessing would reach are called so`` () =
+    let c = { Dataset = "cifar10"; Model = "mlp"; Groups = Summary.groups [ runOf [ 10.0, None; 11.5, None ] ] }
+    Assert.StartsWith("No method does better than guessing (10.0 %)", (Findings.ofComparison c).Headline)
+    let c = { c with Groups = Summary.groups [ runOf [ 10.0, None; 14.0, None ] ] }
+    Assert.StartsWith("Vanilla has the best", (Findings.ofComparison c).Headline)
 
 [<Fact>]
 let ``the paper's cells are found by family and missing where lost`` () =

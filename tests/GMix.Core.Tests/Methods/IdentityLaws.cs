@@ -200,6 +200,29 @@ public class IdentityLaws
     }, 15);
 
     [Fact]
+    public void Outside_its_time_a_perturbation_costs_and_changes_nothing() => Property.Holds(s =>
+    {
+        var method = Lab.Of(new Mixup(s.Alpha), new Sam(s.Rho) { When = new When(3, 2) }, new Decomposed(s.Gamma));
+        foreach (var (epoch, number, perturbs) in ((int, long, bool)[])[(0, 0, false), (1, 3, false), (2, 6, true), (2, 7, false), (3, 9, true)])
+        {
+            using var lab = new Lab(s);
+            using var other = new Lab(s);
+            using var step = new MethodStep(lab.Network, method);
+            var at = lab.At(method, number, epoch);
+            var result = step.Run(lab.Batch, at);
+            Assert.Equal(perturbs, result.EpsilonNorm is not null);
+            if (perturbs) continue;
+            Assert.Equal((1.0, 1.0), (result.Forwards, result.Backwards));
+            Close.Bitwise(other.Step(Lab.Of(new Mixup(s.Alpha), still, all), at.Draw).Direction, result.Direction);
+        }
+        // nothing is kept before the first refresh
+        using var early = new Lab(s);
+        var look = Lab.Of(none, new Sam(s.Rho) { When = new When(2) }, new LookSam());
+        using var lookStep = new MethodStep(early.Network, look);
+        Close.Bitwise(Run(s, none, still, all).Direction, lookStep.Run(early.Batch, early.At(look, 1)).Direction);
+    }, 10);
+
+    [Fact]
     public void Weights_scope_leaves_biases_and_BatchNorm_in_place()
     {
         using var lab = new Lab("wrn-10-1");

@@ -52,6 +52,15 @@ public class MixTests
     }
 
     [Fact]
+    public void CutMix_with_an_empty_box_changes_nothing()
+    {
+        using var lab = new Lab();
+        var mixed = new CutMix().Apply(lab.Batch, new Draw { Permutation = [8, 7, 6, 5, 4, 3, 2, 1, 0], Box = new Rectangle(3, 3, 5, 5) }, new NoScorer());
+        Close.Bitwise(lab.Batch.Images, mixed.Inputs);
+        Assert.All(mixed.Targets.Lambda!.ToDoubles(), l => Assert.Equal(1, l));
+    }
+
+    [Fact]
     public void CutMix_refuses_a_box_beyond_the_image()
     {
         using var lab = new Lab();
