@@ -182,6 +182,25 @@ public class IdentityLaws
     }, 15);
 
     [Fact]
+    public void LookSam_refreshes_every_time() => Property.Holds(s =>
+    {
+        using var lab = new Lab(s);
+        using var other = new Lab(s);
+        var method = Lab.Of(none, new Sam(s.Rho) { When = new When(2) }, new LookSam(0.7));
+        using var step = new MethodStep(lab.Network, method);
+        for (var t = 0; t < 8; t += 2)
+        {
+            var g = other.Step(Lab.Of(none, still, all)).Direction;
+            var perturbed = other.Step(Lab.Of(none, new Sam(s.Rho), all)).Direction;
+            Close.Bitwise(perturbed, step.Run(lab.Batch, lab.At(method, t)).Direction);
+            var kept = step.State.Values.Single().Value;
+            Close.Equal(perturbed - g * (perturbed.Dot(g).Item() / g.Dot(g).Item()), kept, 1e-8);
+            using var noGrad = Autograd.NoGrad();
+            foreach (var l in (Lab[])[lab, other]) l.Network.Parameters.Value.AddInPlace(g, -0.1);
+        }
+    }, 6);
+
+    [Fact]
     public void Clean_ascent_climbs_the_unmixed_loss() => Property.Holds(s =>
     {
         var draw = DrawFor(s, new Mixup(s.Alpha));
