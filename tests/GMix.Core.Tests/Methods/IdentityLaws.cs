@@ -255,6 +255,36 @@ public class IdentityLaws
         }
     }
 
+    [Fact]
+    public void Masks_keep_a_share_of_the_weights_and_the_mean_of_epsilon()
+    {
+        using var lab = new Lab("wrn-10-1");
+        var (weights, g) = (lab.Network.Parameters, lab.Step(Lab.Of(none, still, all)).Direction);
+        var whole = new Sam(0.1).Epsilon(weights, g, lab.At(Lab.Of(none, still, all))).ToDoubles();
+        foreach (var perElement in (bool[])[false, true])
+        {
+            var kept = 0.0;
+            const int trials = 60;
+            for (var t = 0; t < trials; t++)
+            {
+                using var scope = new TensorScope();
+                var at = new StepContext(0, t, 0.1, 0.1, new Draw { Seed = (ulong)t });
+                var masked = new MaskedSam(0.1, 0.6, perElement).Epsilon(weights, g, at).ToDoubles();
+                foreach (var part in weights.Parts)
+                {
+                    var (from, count) = ((int)part.Offset, (int)part.Parameter.Count);
+                    var on = Enumerable.Range(from, count).Count(i => masked[i] != 0);
+                    // a tensor is masked as one, unless elements are
+                    if (!perElement) Assert.True(on == 0 || on == Enumerable.Range(from, count).Count(i => whole[i] != 0));
+                    kept += perElement ? on / (double)weights.Length : on > 0 ? 1.0 / weights.Parts.Count : 0;
+                }
+                for (var i = 0; i < whole.Length; i++)
+                    if (masked[i] != 0) Assert.Equal(whole[i] / 0.6, masked[i], 1e-14);
+            }
+            Assert.Equal(0.6, kept / trials, 0.05);
+        }
+    }
+
     /// <summary>SAM that notes its ε.</summary>
     private sealed record Recording(List<double[]> Seen) : Perturb
     {
