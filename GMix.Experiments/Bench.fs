@@ -31,6 +31,18 @@ module Bench =
             good)
         |> List.forall id
 
+    /// Holds models with formula-filled weights against an independent implementation's logits; true when all agree.
+    let models (files: string list) (tolerance: float) : bool =
+        files
+        |> List.collect (fun file -> ModelCheck.Compare(file, tolerance) |> List.ofSeq)
+        |> List.map (fun c ->
+            let verdict = if c.Agrees then "agrees" else "DIFFERS"
+            let shape = String.Join("x", c.Shape)
+            let difference = match c.Difference with null -> "" | d -> $" ({d})"
+            line $"{c.Model, -12} {c.Classes, 4} classes {shape, -9} relative error eval {c.EvalError:E2}, train {c.TrainError:E2}: {verdict}{difference}"
+            c.Agrees)
+        |> List.forall id
+
     /// Images per second of training steps of each method on random images of `size` pixels: the median over `steps` after warm-up. The methods
     /// take turns, so that a change of the machine's speed meets all of them.
     let train (setup: Setup) (methods: string list) (size: int) (steps: int) : (string * float) list =

@@ -39,8 +39,8 @@ module Compare =
 
     /// Prints the closing table and writes summary.csv and report.html into the experiment's folder.
     let report (folder: string) (command: string option) (wall: TimeSpan option) : string =
-        let runs = RunStore.list folder |> List.filter (fun r -> not r.Epochs.IsEmpty)
-        if runs.IsEmpty then raise (GMixInputException $"{folder}: no run in it has finished an epoch, so there is nothing to report")
+        let runs = RunStore.list folder
+        if runs |> List.forall (fun r -> r.Epochs.IsEmpty) then raise (GMixInputException $"{folder}: no run in it has finished an epoch, so there is nothing to report")
         let comparisons = Summary.comparisons runs
         for comparison in comparisons do
             line ""

@@ -97,7 +97,6 @@ module Flags =
     let milestones = numbers "--milestones" "shares of the training at which a step schedule drops (default 0.5,0.75)"
     let factor = number "--factor" "factor of each drop (default 0.1)"
     let warmup = number "--warmup" "epochs of linear warm-up (default 0)"
-    let smoothing = number "--label-smoothing" "label smoothing (default 0)"
     let augment = choice "--augment" "crop and flip (default by preset)" [ "none", "none"; "standard", "standard" ]
     let cutout = integer "--cutout" "side of a square cut out of each image (default 0)"
     let erasing = number "--erasing" "probability of random erasing (default 0)"
@@ -109,43 +108,56 @@ module Flags =
     let cleanEvery = integer "--clean-every" "measure clean training accuracy every so many epochs (default 1)"
     let dropout = number "--dropout" "dropout within WideResNet's blocks (default 0)"
     let stemStride = integer "--stem-stride" "stride of the first convolution (default 1; 2 for images of 96 pixels)"
+    let stem = choice "--stem" "how ResNet-18 begins (default cifar)" [ "cifar", Stem.Cifar; "imagenet", Stem.ImageNet ]
+    let init = choice "--init" "how convolutions start (default: as the model's published code)" [ "fan-in", WeightInit.FanIn; "fan-out", WeightInit.FanOut; "pytorch", WeightInit.PyTorch ]
+    let hidden = integers "--hidden" "widths of the model mlp's hidden layers (default 64,64)"
     let seed = integer "--seed" "seed of initial weights and all draws (default 0)"
     let seeds = integers "--seeds" "seeds, such as 0,1,2 or 0..4 (default 0)"
-
-    // the methods' hyper-parameters
-    let alpha = number "--alpha" "mixing: lambda ~ Beta(alpha, alpha), 0 for no mixing (default 1)"
-    let rho = number "--rho" "radius of the perturbation (default by method)"
-    let gamma = number "--gamma" "share of the batch that is kept, in (0, 1] (default by method and preset)"
-    let kappa = number "--kappa" "DG-Mix: weight of the orthogonal part (default 1)"
-    let subset = choice "--subset" "how the kept part is run (default recompute)" [ "recompute", SubsetForward.Recompute; "reuse", SubsetForward.Reuse ]
-    let score =
-        choice "--score" "what ranks examples (default sharpness)"
-            [ "sharpness", SelectionScore.Sharpness; "abs-sharpness", SelectionScore.AbsSharpness; "perturbed-loss", SelectionScore.PerturbedLoss
-              "clean-loss", SelectionScore.CleanLoss; "random", SelectionScore.Random; "least-sharpness", SelectionScore.LeastSharpness ]
-    let rounding = choice "--rounding" "how gamma times n is rounded (default floor)" [ "floor", SelectionRounding.Floor; "round", SelectionRounding.Round; "ceil", SelectionRounding.Ceil ]
-    let every = integer "--every" "perturb every k-th step only (default 1)"
-    let fromEpoch = integer "--from-epoch" "perturb from this epoch on, from 0 (default 0)"
-
-    /// The flags of verbs that train, in the order help shows them.
-    let training: System.CommandLine.Option list =
-        [ dataset; data; limit; model; preset; epochs; batch; lr; momentum; weightDecay; nesterov; clip; schedule; milestones; factor; warmup; smoothing
-          augment; cutout; erasing; reflect; dropLast; precision; threads; device; cleanEvery; dropout; stemStride
-          alpha; rho; gamma; kappa; subset; score; rounding; every; fromEpoch; out; name ]
 
     /// The value of a flag, None where it was not given.
     let get (result: ParseResult) (option: System.CommandLine.Option<'T option>) : 'T option =
         if isNull (result.GetResult option) then None else result.GetValue option
+
+    /// One flag per hyper-parameter of the catalog.
+    let private hyperParameters: (HyperParameter * System.CommandLine.Option) list =
+        HyperParameters.All
+        |> Seq.map (fun h ->
+            let flag = "--" + h.Flag
+            let described = $"{h.Meaning} (default {h.DefaultText})"
+            let option: System.CommandLine.Option =
+                if h.IsSwitch then switch flag h.Meaning
+                else
+                    value<string> flag "VALUE" described $"to be {h.Range}" (fun word ->
+                        try
+                            h.Read(MethodOptions(), word) |> ignore
+                            Some word
+                        with :? GMixInputException -> None)
+            h, option)
+        |> List.ofSeq
+
+    /// The flags of the methods' hyper-parameters.
+    let methodParameters = hyperParameters |> List.map snd
+
+    /// The hyper-parameters that were given.
+    let private methodOptions (result: ParseResult) =
+        (MethodOptions(), hyperParameters)
+        ||> List.fold (fun options (h, option) ->
+            match option with
+            | :? System.CommandLine.Option<bool> as flag -> if result.GetValue flag then h.Read(options, "true") else options
+            | :? System.CommandLine.Option<string option> as flag -> get result flag |> Option.map (fun word -> h.Read(options, word)) |> Option.defaultValue options
+            | _ -> options)
+
+    /// The flags of verbs that train, in the order help shows them.
+    let training: System.CommandLine.Option list =
+        [ dataset; data; limit; model; preset; epochs; batch; lr; momentum; weightDecay; nesterov; clip; schedule; milestones; factor; warmup
+          augment; cutout; erasing; reflect; dropLast; precision; threads; device; cleanEvery; dropout; stemStride; stem; init; hidden; out; name ]
+        @ methodParameters
 
     /// What the training flags say.
     let setup (result: ParseResult) : Setup =
         let given option = get result option
         let orElse fallback option = given option |> Option.defaultValue fallback
         let d = Train.defaults
-        let methods =
-            MethodOptions(
-                Alpha = Option.toNullable (given alpha), Rho = Option.toNullable (given rho), Gamma = Option.toNullable (given gamma), Kappa = Option.toNullable (given kappa),
-                Subset = Option.toNullable (given subset), Score = Option.toNullable (given score), Rounding = Option.toNullable (given rounding),
-                Every = Option.toNullable (given every), FromEpoch = Option.toNullable (given fromEpoch))
         let train =
             { d with
                 Preset = orElse d.Preset preset
@@ -160,7 +172,6 @@ module Flags =
                 Milestones = orElse d.Milestones milestones
                 Factor = orElse d.Factor factor
                 Warmup = orElse d.Warmup warmup
-                LabelSmoothing = orElse d.LabelSmoothing smoothing
                 Augment = given augment
                 Cutout = orElse d.Cutout cutout
                 Erasing = orElse d.Erasing erasing
@@ -169,8 +180,15 @@ module Flags =
                 Precision = given precision
                 Threads = given threads
                 Device = orElse d.Device device
-                Methods = methods
-                Models = ModelOptions(Dropout = orElse 0.0 dropout, StemStride = Option.toNullable (given stemStride))
+                Methods = methodOptions result
+                Models =
+                    ModelOptions(
+                        Dropout = orElse 0.0 dropout,
+                        StemStride = Option.toNullable (given stemStride),
+                        Stem = orElse Stem.Cifar stem,
+                        Init = Option.toNullable (given init),
+                        Hidden = (orElse [ 64; 64 ] hidden |> Array.ofList)
+                    )
                 CleanEvery = orElse d.CleanEvery cleanEvery }
         let s = Setup.defaults
         { s with Dataset = orElse s.Dataset dataset; Data = given data; Limit = orElse s.Limit limit; Model = orElse s.Model model; Train = train }

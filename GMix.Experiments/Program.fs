@@ -74,8 +74,8 @@ let private reportVerb args =
     let output = Flags.text "--output" "FILE" "the report's file (default report.html in the first folder)"
     verb "report" "Table and HTML report of runs that exist.\n  gmix report runs/compare-20261231-235959" [ output ] [ paths ] (fun result ->
         let folders = result.GetValue paths |> List.ofArray
-        let runs = folders |> List.collect RunStore.list |> List.filter (fun r -> not r.Epochs.IsEmpty)
-        if runs.IsEmpty then raise (GMixInputException $"{folders.Head}: no run in it has finished an epoch, so there is nothing to report")
+        let runs = folders |> List.collect RunStore.list
+        if runs |> List.forall (fun r -> r.Epochs.IsEmpty) then raise (GMixInputException $"{folders.Head}: no run in it has finished an epoch, so there is nothing to report")
         for comparison in Summary.comparisons runs do
             ConsoleTables.print (Tables.comparison comparison)
         let path = Flags.get result output |> Option.defaultValue (Path.Combine(folders.Head, "report.html"))
@@ -88,15 +88,21 @@ let private benchVerb () =
     let files = Argument<string array>("FILE", Description = "traces", Arity = ArgumentArity.OneOrMore)
     let tolerance = Flags.number "--tolerance" "largest relative error that agrees (default 1e-9)"
     bench.Subcommands.Add(
-        verb "trace" "Replay golden traces of an independent implementation through the public calls.\n  gmix bench trace tests/traces/*.safetensors --tolerance 1e-9" [ tolerance ] [ files ] (fun result ->
+        verb "trace" "Replay golden traces of an independent implementation through the public calls.\n  gmix bench trace tests/GMix.Core.Tests/Traces/*.safetensors --tolerance 1e-9" [ tolerance ] [ files ] (fun result ->
             let limit = Flags.get result tolerance |> Option.defaultValue 1e-9
             if Bench.traces (result.GetValue files |> List.ofArray) limit then 0 else 1))
+    let modelFiles = Argument<string array>("FILE", Description = "model checks", Arity = ArgumentArity.OneOrMore)
+    let modelTolerance = Flags.number "--tolerance" "largest relative error that agrees (default 1e-9)"
+    bench.Subcommands.Add(
+        verb "model" "Hold models with formula-filled weights against an independent implementation's logits.\n  gmix bench model models.json --tolerance 1e-9" [ modelTolerance ] [ modelFiles ] (fun result ->
+            let limit = Flags.get result modelTolerance |> Option.defaultValue 1e-9
+            if Bench.models (result.GetValue modelFiles |> List.ofArray) limit then 0 else 1))
     let steps = Flags.integer "--steps" "steps that count, after two of warm-up (default 5)"
     let size = Flags.integer "--size" "side of the images in pixels (default 32)"
     let json = Flags.switch "--json" "one line for programs"
     bench.Subcommands.Add(
         verb "train" "Images per second of training steps on random images.\n  gmix bench train --model wrn-16-4 --methods vanilla,sam --batch 128 --steps 5 --json"
-            [ Flags.model; Flags.methods; Flags.batch; steps; size; json; Flags.precision; Flags.threads; Flags.device; Flags.gamma; Flags.subset ] [] (fun result ->
+            ([ Flags.model; Flags.methods; Flags.batch; steps; size; json; Flags.precision; Flags.threads; Flags.device ] @ Flags.methodParameters) [] (fun result ->
                 let setup = Flags.setup result
                 let methods = Flags.get result Flags.methods |> Option.defaultValue paperMethods
                 let speeds = Bench.train setup methods (Flags.get result size |> Option.defaultValue 32) (Flags.get result steps |> Option.defaultValue 5)
@@ -104,9 +110,39 @@ let private benchVerb () =
                 0))
     bench
 
+let private dataVerb () =
+    let data = Command("data", "What data is there; download, check or make it.")
+    let dir = Flags.data
+    let name () = Argument<string>("NAME", Description = "svhn cifar10 cifar100 stl10 tiny-imagenet")
+    data.Subcommands.Add(
+        verb "list" "Every data set, and where it is.\n  gmix data list --data DIR" [ dir ] [] (fun result ->
+            DataCommand.list (Flags.get result dir)
+            0))
+    let getName, all = name (), Flags.switch "--all" "also the parts that training does not need (SVHN's extra)"
+    data.Subcommands.Add(
+        verb "get" "Download from the makers' site, resume a broken download, check size and sum, unpack.\n  gmix data get cifar10 --data DIR" [ dir; all ] [ getName ] (fun result ->
+            let token, handlers = stopping ()
+            use _ = handlers
+            DataCommand.get (Flags.get result dir) (result.GetValue getName) (result.GetValue all) token
+            0))
+    let verifyName = name ()
+    data.Subcommands.Add(
+        verb "verify" "Read everything and tell: official, a subset, damaged or missing (exit code 1 for the last two).\n  gmix data verify cifar10 --data DIR" [ dir ] [ verifyName ] (fun result ->
+            let token, handlers = stopping ()
+            use _ = handlers
+            if DataCommand.verify (Flags.get result dir) (result.GetValue verifyName) token then 0 else 1))
+    let makeName = name ()
+    let train, test = Flags.integer "--train" "training images per class", Flags.integer "--test" "test images per class"
+    data.Subcommands.Add(
+        verb "make" "Write a small synthetic set in the official format.\n  gmix data make cifar10 --data DIR" [ dir; train; test; Flags.seed ] [ makeName ] (fun result ->
+            let number option = Flags.get result option |> Option.defaultValue 0
+            DataCommand.make (Flags.get result dir) (result.GetValue makeName) (number train) (number test) (number Flags.seed)
+            0))
+    data
+
 let private root args =
     let root = RootCommand "GMix: training with Mixup and sharpness-aware minimisation, and how the methods compare."
-    for v in [ compareVerb args; trainVerb args; resumeVerb args; reportVerb args; benchVerb () ] do
+    for v in [ compareVerb args; trainVerb args; resumeVerb args; reportVerb args; dataVerb (); benchVerb () ] do
         root.Subcommands.Add v
     root
 

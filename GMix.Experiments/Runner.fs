@@ -132,11 +132,15 @@ module Runner =
         RunStore.truncateAfter folder trainer.EpochsDone
         let rec go () =
             if trainer.Done then
-                SafeTensors.Write(
-                    RunStore.weightsPath folder,
-                    trainer.Network.State(),
-                    dict [ "format", "gmix-weights-1"; "model", job.Config.Model; "method", job.Config.Method; "dataset", job.Config.Dataset ] |> Dictionary
-                )
+                let train = data.Train
+                let info =
+                    WeightsInfo(
+                        job.Config.Model,
+                        ImageShape(train.ClassCount, train.Channels, train.Height, train.Width),
+                        Options = job.Config.ModelOptions,
+                        ClassNames = train.ClassNames
+                    )
+                Weights.Save(trainer.Network, RunStore.weightsPath folder, info)
                 Outcome.Completed
             else
                 match trainer.RunEpoch(watcher.Step, stop) with

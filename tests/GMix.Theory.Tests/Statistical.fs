@@ -143,8 +143,8 @@ let ``Intervals EXACT: Wilson and bootstrap contain their estimates and agree wi
 [<Fact; Trait("kind", Statistical)>]
 let ``T2d STATISTICAL: how often the ordering holds, and how sensitivity ranks against loss and gradient norm, along training`` () =
     let runs =
-        [ "mlp", "dgmix", 0.05, 0.5, 1280, 6, 10
-          "mlp", "bgmix", 0.05, 0.8, 1280, 6, 10
+        [ "mlp", "dgmix", 0.05, 0.5, 1280, 5, 10
+          "mlp", "bgmix", 0.05, 0.8, 1280, 5, 10
           if longMode then
               "wrn-10-1", "dgmix", 0.05, 0.5, 2000, 6, 20
               "wrn-10-1", "bgmix", 0.05, 0.8, 2000, 6, 20 ]

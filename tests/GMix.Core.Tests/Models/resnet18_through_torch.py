@@ -98,6 +98,7 @@ def resnet18(classes, stem, plain):
 def main(folder, stem, plain):
     ours = read(f"{folder}/ours.safetensors")
     x = read(f"{folder}/input.safetensors")["x"]
+    torch.set_num_threads(1)
     torch.manual_seed(1)
     model, origin = resnet18(ours["fc.weight"].shape[0], stem, plain)
     with torch.no_grad():
