@@ -82,6 +82,9 @@ module Flags =
     let dataset = text "--dataset" "NAME" ("data set: " + (Datasets.All |> Seq.map (fun d -> d.Name) |> String.concat " ") + " (default synthetic)")
     let data = text "--data" "DIR" "folder of the data (default: GMIX_DATA, else ~/.cache/gmix)"
     let limit = integer "--limit" "class-balanced part of the training images; 0 for all (default)"
+    let size = integer "--size" "image folders: crop and resize to this many pixels (default: the images' own size)"
+    let coarse = switch "--coarse-labels" "CIFAR-100: the 20 coarse classes"
+    let legacy = switch "--legacy-normalization" "the widespread but too small deviations, to compare with code that uses them"
     let model = text "--model" "NAME" $"model: {ModelCatalog.Names} (default wrn-10-1)"
     let method = text "--method" "NAME" $"method: {methodNames}"
     let methods = texts "--methods" "A,B" $"methods, separated by commas (default: the paper's six): {methodNames}"
@@ -149,7 +152,7 @@ module Flags =
 
     /// The flags of verbs that train, in the order help shows them.
     let training: System.CommandLine.Option list =
-        [ dataset; data; limit; model; preset; epochs; batch; lr; momentum; weightDecay; nesterov; clip; schedule; milestones; factor; warmup
+        [ dataset; data; limit; size; coarse; legacy; model; preset; epochs; batch; lr; momentum; weightDecay; nesterov; clip; schedule; milestones; factor; warmup
           augment; cutout; erasing; reflect; dropLast; precision; threads; device; cleanEvery; dropout; stemStride; stem; init; hidden; out; name ]
         @ methodParameters
 
@@ -191,4 +194,4 @@ module Flags =
                         Hidden = (orElse [ 64; 64 ] hidden |> Array.ofList)
                     )
                 CleanEvery = orElse d.CleanEvery cleanEvery }
-        { s with Dataset = orElse s.Dataset dataset; Data = given data; Limit = orElse s.Limit limit; Model = orElse s.Model model; Train = train }
+        { s with Dataset = orElse s.Dataset dataset; Data = given data; Limit = orElse s.Limit limit; Size = given size; CoarseLabels = result.GetValue coarse; LegacyNormalization = result.GetValue legacy; Model = orElse s.Model model; Train = train }
