@@ -35,8 +35,8 @@ module BenchPipeline =
         if train.Batch < 1 then raise (GMixInputException $"--batch {train.Batch}: must be at least 1")
         let threads = train.Threads |> Option.defaultWith (fun () -> Environment.ProcessorCount)
         if threads < 1 then raise (GMixInputException $"--threads {threads}: must be at least 1")
-        let data = Datasets.Open(setup.Dataset, Option.toObj setup.Data)
-        let set = data.Train.Limit(setup.Limit, 0UL)
+        let data = Trainer.Open (Runner.job setup "vanilla" 0).Config
+        let set = data.Train
         let device = Device.Parse train.Device
         TorchRuntime.TuneAllocator()
         TorchRuntime.Threads <- threads

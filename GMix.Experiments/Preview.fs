@@ -82,6 +82,7 @@ module Preview =
         let partners = if targets.Mixed then Some(targets.B.ToArray<int64>(), targets.Lambda.ToDoubles()) else None
         let notes =
             [ if not (isNull vicinal.AtStage) then $"The method mixes activations at stage {vicinal.Stage} of the network, so the images themselves stay as they are."
+              elif mix.MixesLabels && partners.IsNone then "In this step the method mixes nothing, as it does with some probability; another epoch or seed may show it mix."
               if mix.Forwards > 0.0 then "The method chooses among copies by the network's losses; without a network the first copy is shown." ]
         { Set = set
           Method = string mix

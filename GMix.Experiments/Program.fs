@@ -88,7 +88,7 @@ let private benchVerb () =
     let files = Argument<string array>("FILE", Description = "traces", Arity = ArgumentArity.OneOrMore)
     let tolerance = Flags.number "--tolerance" "largest relative error that agrees (default 1e-9)"
     bench.Subcommands.Add(
-        verb "trace" "Replay golden traces of an independent implementation through the public calls.\n  gmix bench trace tests/traces/*.safetensors --tolerance 1e-9" [ tolerance ] [ files ] (fun result ->
+        verb "trace" "Replay golden traces of an independent implementation through the public calls.\n  gmix bench trace tests/GMix.Core.Tests/Traces/*.safetensors --tolerance 1e-9" [ tolerance ] [ files ] (fun result ->
             let limit = Flags.get result tolerance |> Option.defaultValue 1e-9
             if Bench.traces (result.GetValue files |> List.ofArray) limit then 0 else 1))
     let modelFiles = Argument<string array>("FILE", Description = "model checks", Arity = ArgumentArity.OneOrMore)
@@ -112,8 +112,10 @@ let private benchVerb () =
     let line = Flags.switch "--json" "one line for programs"
     bench.Subcommands.Add(
         verb "pipeline" "Images per second that the data pipeline makes by itself: crop, flip, normalise, mix.\n  gmix bench pipeline --dataset synthetic --batch 128 --steps 200 --json"
-            [ Flags.dataset; Flags.data; Flags.limit; Flags.batch; batches; line; Flags.reflect; Flags.cutout; Flags.erasing; Flags.threads; Flags.device ] [] (fun result ->
+            [ Flags.dataset; Flags.data; Flags.limit; Flags.size; Flags.batch; batches; line; Flags.reflect; Flags.cutout; Flags.erasing; Flags.threads; Flags.device ] [] (fun result ->
                 let setup = Flags.setup result
+                // the same batch whether or not the data set is named
+                let setup = { setup with Train = { setup.Train with Batch = Flags.get result Flags.batch |> Option.defaultValue Train.defaults.Batch } }
                 let set, speeds = BenchPipeline.run setup (Flags.get result batches |> Option.defaultValue 200)
                 BenchPipeline.print setup set speeds (result.GetValue line)
                 0))
@@ -152,7 +154,7 @@ let private dataVerb () =
     let output = Flags.text "--output" "FILE" "the picture (default preview.png); the page with the labels goes beside it"
     data.Subcommands.Add(
         verb "preview" "A contact sheet of what a method trains on: augmented and mixed images with their labels.\n  gmix data preview --dataset cifar10 --method mixup --output preview.png"
-            ([ Flags.dataset; dir; Flags.limit; Flags.method; rows; columns; Flags.seed; epoch; output; Flags.preset; Flags.augment; Flags.cutout; Flags.erasing; Flags.reflect ] @ Flags.methodParameters) [] (fun result ->
+            ([ Flags.dataset; dir; Flags.limit; Flags.size; Flags.coarse; Flags.method; rows; columns; Flags.seed; epoch; output; Flags.preset; Flags.augment; Flags.cutout; Flags.erasing; Flags.reflect ] @ Flags.methodParameters) [] (fun result ->
                 let number option fallback = Flags.get result option |> Option.defaultValue fallback
                 let method = Flags.get result Flags.method |> Option.defaultValue "mixup"
                 let picture, page =
@@ -181,7 +183,12 @@ let main args =
         if result.Errors.Count > 0 then
             let verbs = result.CommandResult.Command
             let help = if verbs :? RootCommand then "gmix --help" else $"gmix {verbs.Name} --help"
-            complain $"{result.Errors[0].Message.TrimEnd('.')} (see {help})"
+            // what is there and should not be tells a person more than what is not there
+            let wrong =
+                match Seq.tryHead result.UnmatchedTokens with
+                | Some word -> $"there is no verb or flag '{word}' here"
+                | None -> result.Errors[0].Message.TrimEnd '.'
+            complain $"{wrong} (see {help})"
         else
             result.Invoke(InvocationConfiguration(EnableDefaultExceptionHandler = false))
     with
