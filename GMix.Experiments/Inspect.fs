@@ -215,5 +215,5 @@ module Inspect =
             |> Option.iter (fun l ->
                 let all = l.Loss |> Seq.concat |> Seq.filter Double.IsFinite
                 let middle = l.Steps.Count / 2
-                printfn "Loss on the plane: %.4g at the solution, %.4g at least, %.4g at most within %.4g" l.Loss[middle][middle] (Seq.min all) (Seq.max all) (Seq.last l.Steps))
+                printfn "Loss on the plane: %.4g at the solution, %.4g at least, %.4g at most within %.4g" (l.Loss[middle].[middle]) (Seq.min all) (Seq.max all) (Seq.last l.Steps))
             printfn "report   %s" (Path.Combine(run.Folder, "inspect.html"))

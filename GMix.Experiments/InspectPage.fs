@@ -282,7 +282,7 @@ module InspectPage =
               Figure.create "landscape-cuts" "Cuts through the solution"
               |> Figure.withAxes "distance, in norms of the filters" "loss"
               |> Figure.withCaption "The plane's two axes. Only the shape near 0 compares between networks."
-              |> Figure.withSeries [ line "first direction" blue l.Steps l.Loss[middle]; { line "second direction" red l.Steps (l.Loss |> Seq.map (fun row -> row[middle])) with Dash = Dash.Dashed } ]
+              |> Figure.withSeries [ line "first direction" blue l.Steps (l.Loss[middle]); { line "second direction" red l.Steps (l.Loss |> Seq.map (fun row -> row[middle])) with Dash = Dash.Dashed } ]
           match f.Sharpness with
           | None -> ()
           | Some(clean, vicinal) ->
@@ -298,7 +298,7 @@ module InspectPage =
           | None -> ()
           | Some l ->
               let loss = Array.ofSeq l.Loss
-              let hover i j = $"({short l.Steps[j]}, {short l.Steps[i]}): loss {short loss[i][j]}, accuracy {Format.number 1 (l.Accuracy[i][j])} %%"
+              let hover i j = $"({short l.Steps[j]}, {short l.Steps[i]}): loss {short (loss[i].[j])}, accuracy {Format.number 1 (l.Accuracy[i].[j])} %%"
               { Id = "landscape"
                 Title = "Loss around the solution"
                 Caption = $"Cross-entropy on {Format.count l.Images} clean training images over two random filter-normalised directions (Li et al. 2018); the cross is the solution. Grey: not a finite number."
