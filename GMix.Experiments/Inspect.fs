@@ -159,7 +159,7 @@ module Inspect =
                 if not (wants options.Sharpness) then None
                 else
                     use _ = new TensorScope()
-                    let n = images 2048 256
+                    let n = images 2048 128
                     let clean = Sharpness.Measure(inspection.Clean(n, seed), sharpness, tell "sharpness, clean")
                     Some(clean, Sharpness.Measure(inspection.Vicinal(n, seed), sharpness, tell "sharpness, vicinal"))
             let sensitivity =

@@ -68,7 +68,7 @@ let ``without a flag all three are measured, written and printed`` (model: strin
     let plane = root.GetProperty "landscape"
     let n = plane.GetProperty("steps").GetArrayLength()
     Assert.Equal((if mixes then 7 else 3), n)
-    Assert.Equal(number sharpness "clean.loss", plane.GetProperty("loss")[n / 2].[n / 2].GetDouble(), 6)
+    Assert.Equal(number sharpness "clean.loss", (plane.GetProperty("loss").Item(n / 2).Item(n / 2).GetDouble()), 6)
 
     let s = root.GetProperty "sensitivity"
     Assert.Equal(mixes, s.GetProperty("mixes").GetBoolean())
@@ -80,9 +80,10 @@ let ``without a flag all three are measured, written and printed`` (model: strin
     let least, most = s.GetProperty "least", s.GetProperty "most"
     Assert.Equal(12, least.GetArrayLength())
     for i in 0..11 do
-        Assert.True(number least[i] "sensitivity" <= number most[i] "sensitivity")
-        Assert.Equal(mixes, (least[i].GetProperty("first").GetString() <> least[i].GetProperty("second").GetString()))
-        Assert.InRange(number least[i] "lambda", 0.0, 1.0)
+        let low, high = least[i], most[i]
+        Assert.True(number low "sensitivity" <= number high "sensitivity")
+        Assert.Equal(mixes, (low.GetProperty("first").GetString() <> low.GetProperty("second").GetString()))
+        Assert.InRange(number low "lambda", 0.0, 1.0)
 
     let png = File.ReadAllBytes(Path.Combine(run, "sensitivity.png"))
     let struct (width, height) = GMix.Data.ImageCodec.Size(ReadOnlySpan png, "sensitivity.png")

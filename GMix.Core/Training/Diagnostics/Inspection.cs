@@ -89,7 +89,9 @@ public sealed class Inspection : IDisposable
         if (images < 1) throw new GMixInputException($"--images {images}: must be at least 1");
         using var noGrad = Autograd.NoGrad();
         var part = Part(_train.Count, images, seed);
-        return [.. part.Chunk(Config.Batch).Select((indices, step) =>
+        // at least four groups for m-sharpness, none larger than a training batch
+        var group = Math.Min(Config.Batch, (part.Length + 3) / 4);
+        return [.. part.Chunk(group).Select((indices, step) =>
         {
             var (pixels, labels) = _train.Take(indices);
             return make(new Batch(pixels, labels), step);
