@@ -65,16 +65,16 @@ module InspectPage =
         let i = min (int at) (max 0 (sorted.Length - 2))
         if sorted.Length = 1 then sorted[0] else sorted[i] + (at - float i) * (sorted[i + 1] - sorted[i])
 
-    /// Each measure of sharpness with its definition: the JSON, the page and the manual say the same.
+    /// Each measure of sharpness: its field, its name, its definition. JSON and page say the same.
     let definitions =
-        [ "oneStep", "S_1(rho) = L(w + rho g/|g|) - L(w), g the gradient of L at w"
-          "ascent", "S_N(rho): the largest L(w + e) - L(w) met on N projected ascent steps of length rho/10 within |e| <= rho; a lower bound of the true maximum, never below S_1"
-          "group", "m-sharpness: S_1(rho) of each group of m examples with a perturbation of its own, averaged over all examples"
-          "adaptiveOneStep", "S_1 in the ball |e / (|w| + eta)| <= rho of ASAM, eta = 0.01"
-          "adaptiveAscent", "S_N in that ball; a lower bound"
-          "average", "mean of L(w + u) - L(w) over u ~ N(0, sigma^2 I); sigma = rho / sqrt(d) unless given, so that |u| is about rho"
-          "topEigenvalue", "largest eigenvalue of the Hessian of L by power iteration on Hessian-vector products; the residual |Hv - lambda v| bounds the distance to an eigenvalue"
-          "trace", "trace of that Hessian by Hutchinson's estimator with random signs" ]
+        [ "oneStep", "S₁", "S_1(rho) = L(w + rho g/|g|) - L(w), g the gradient of L at w"
+          "ascent", "S_N", "the largest L(w + e) - L(w) met on N projected ascent steps of length rho/10 within |e| <= rho; a lower bound of the true maximum, never below S_1"
+          "group", "m-sharpness", "S_1(rho) of each group of m examples with a perturbation of its own, averaged over all examples"
+          "adaptiveOneStep", "adaptive S₁", "S_1 in the ball |e / (|w| + eta)| <= rho of ASAM, eta = 0.01"
+          "adaptiveAscent", "adaptive S_N", "S_N in that ball; a lower bound"
+          "average", "average case", "mean of L(w + u) - L(w) over u ~ N(0, sigma^2 I); sigma = rho / sqrt(d) unless given, so that |u| is about rho"
+          "topEigenvalue", "λ_max(H)", "largest eigenvalue of the Hessian of L by power iteration on Hessian-vector products; the residual |Hv - lambda v| bounds the distance to an eigenvalue"
+          "trace", "tr(H)", "trace of that Hessian by Hutchinson's estimator with random signs" ]
 
     let private number (value: float) : JsonNode = if Double.IsFinite value then JsonValue.Create value else null
     let private numbers (values: float seq) : JsonNode = JsonArray(values |> Seq.map number |> Array.ofSeq)
@@ -187,7 +187,7 @@ module InspectPage =
         |> Option.iter (fun (clean, vicinal) ->
             result["sharpness"] <-
                 object
-                    [ "definitions", object (definitions |> List.map (fun (key, words) -> key, text words))
+                    [ "definitions", object (definitions |> List.map (fun (key, _, words) -> key, text words))
                       "clean", sharpnessJson clean
                       "vicinalMix", text f.VicinalMix
                       "vicinal", sharpnessJson vicinal ])
@@ -217,7 +217,7 @@ module InspectPage =
               row "tr(H)" (fun r -> plusMinus r.Trace.Value r.Trace.StandardError) ]
           Legend =
             "All in nats of cross-entropy, BatchNorm on its running statistics; ± is a standard error. λ_max with ≥: power iteration had not settled."
-            :: (definitions |> List.map snd) }
+            :: (definitions |> List.map (fun (_, name, words) -> $"{name}: {words}.")) }
 
     let private sensitivityTable (f: InspectFindings) (s: SensitivityFindings) : Table =
         let percent share = Format.number 1 (100.0 * share) + " %"
@@ -294,16 +294,7 @@ module InspectPage =
         |> List.filter (fun figure -> not figure.Series.IsEmpty)
 
     let private pictures (f: InspectFindings) : Picture list =
-        [ match f.Landscape with
-          | None -> ()
-          | Some l ->
-              let loss = Array.ofSeq l.Loss
-              let hover i j = $"({short l.Steps[j]}, {short l.Steps[i]}): loss {short (loss[i].[j])}, accuracy {Format.number 1 (l.Accuracy[i].[j])} %%"
-              { Id = "landscape"
-                Title = "Loss around the solution"
-                Caption = $"Cross-entropy on {Format.count l.Images} clean training images over two random filter-normalised directions (Li et al. 2018); the cross is the solution. Grey: not a finite number."
-                Svg = InspectPictures.heatMap "Loss around the solution" "loss" (Array.ofSeq l.Steps) loss hover }
-          match f.Sensitivity with
+        [ match f.Sensitivity with
           | None -> ()
           | Some s ->
               let sheet id title caption (examples: InspectedExample list) =
@@ -317,7 +308,16 @@ module InspectPage =
                   sheet "least-sensitive" "Least sensitive"
                       (if s.Mixes then "Mixed images with the smallest s, and their labels: the paper suspects manifold intrusion here, images that look like another class than their labels. A heuristic, not a theorem." else "Training images with the smallest s: this method mixes nothing, so these are the images of the batch.")
                       s.Least
-                  sheet "most-sensitive" "Most sensitive" "For comparison: the largest s of the same draws." s.Most ]
+                  sheet "most-sensitive" "Most sensitive" "For comparison: the largest s of the same draws." s.Most
+          match f.Landscape with
+          | None -> ()
+          | Some l ->
+              let loss = Array.ofSeq l.Loss
+              let hover i j = $"({short l.Steps[j]}, {short l.Steps[i]}): loss {short (loss[i].[j])}, accuracy {Format.number 1 (l.Accuracy[i].[j])} %%"
+              { Id = "landscape"
+                Title = "Loss around the solution"
+                Caption = $"Cross-entropy on {Format.count l.Images} clean training images over two random filter-normalised directions (Li et al. 2018); the cross is the solution. Grey: not a finite number."
+                Svg = InspectPictures.heatMap "Loss around the solution" "loss" (Array.ofSeq l.Steps) loss hover } ]
 
     let remarks (f: InspectFindings) =
         [ match f.Sensitivity with

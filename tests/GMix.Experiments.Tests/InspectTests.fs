@@ -119,24 +119,35 @@ let ``a flag measures only what it names, twice the same, and a table is printed
 [<Fact>]
 let ``what cannot be inspected ends with code 2 and one line`` () =
     let folder = freshFolder "inspect-bad"
-    let unfinished = write folder "made-up" (settings "synthetic" "mlp" vanilla 5 0) 2
-    let other = write folder "made-up" (settings "synthetic" "mlp" sam 5 0) 2
-    let empty = Directory.CreateDirectory(Path.Combine(folder, "empty")).FullName
-    for arguments, named in
-        [ [ Path.Combine(folder, "nowhere") ], "nowhere"
-          [ empty ], "not a run"
-          [ unfinished ], "no trained weights"
-          [ Path.GetDirectoryName other ], "holds 2 runs"
-          [ unfinished; "--grid"; "x" ], "--grid x" ] do
+    for arguments, named in [ [ Path.Combine(folder, "nowhere") ], "nowhere"; [ folder; "--grid"; "x" ], "--grid x" ] do
         let code, output, error = gmix ("inspect" :: arguments) folder
         let said = $"""gmix inspect {String.Join(' ', arguments)}: code {code}, said: {error}{output}"""
         Assert.True((code = 2), said)
         Assert.True(error.Contains(named, StringComparison.Ordinal), said)
         Assert.True((error.Trim().Split('\n').Length = 1), said)
+
+    let refusal path options =
+        let message = Assert.Throws<GMix.GMixInputException>(fun () -> Inspect.run path options false None).Message
+        Assert.DoesNotContain("\n", message)
+        message
+    let unfinished = write folder "made-up" (settings "synthetic" "mlp" vanilla 5 0) 2
+    Assert.Contains("gmix resume", refusal unfinished InspectOptions.defaults)
+    write folder "made-up" (settings "synthetic" "mlp" sam 5 0) 2 |> ignore
+    Assert.Contains("holds 2 runs", refusal (Path.GetDirectoryName unfinished) InspectOptions.defaults)
+    Assert.Contains("not a run", refusal (Directory.CreateDirectory(Path.Combine(folder, "empty")).FullName) InspectOptions.defaults)
+
     let run = trained "mlp" "vanilla" (freshFolder "inspect-bad-flags")
-    for arguments in [ [ "--grid"; "4" ]; [ "--rho"; "0" ]; [ "--images"; "0" ]; [ "--draws"; "0" ]; [ "--range"; "-1" ]; [ "--device"; "cuda:99" ] ] do
-        let code, output, error = gmix ("inspect" :: run :: arguments) folder
-        Assert.True((code = 2 && error.Contains(String.Join(" ", arguments), StringComparison.Ordinal) && error.Trim().Split('\n').Length = 1), $"{arguments}: {code} {error}{output}")
+    let d = InspectOptions.defaults
+    for options, named in
+        [ { d with Grid = Some 4 }, "--grid 4"
+          { d with Rho = Some 0.0 }, "--rho 0"
+          { d with Images = Some 0 }, "--images 0"
+          { d with Draws = Some 0 }, "--draws 0"
+          { d with Range = Some -1.0 }, "--range -1"
+          { d with Sigma = Some -0.5 }, "--sigma -0.5"
+          { d with Device = Some "cuda:99" }, "--device cuda:99" ] do
+        Assert.StartsWith(named, refusal run options)
+    // nothing half-written
     Assert.False(File.Exists(Path.Combine(run, "inspect.json")))
 
 /// EXACT: on a linear function the contour is the straight line where it takes the level.
