@@ -110,7 +110,7 @@ let private benchVerb () =
     let files = Argument<string array>("FILE", Description = "traces", Arity = ArgumentArity.OneOrMore)
     let tolerance = Flags.number "--tolerance" "largest relative error that agrees (default 1e-9)"
     bench.Subcommands.Add(
-        verb "trace" "Replay golden traces of an independent implementation through the public calls.\n  gmix bench trace tests/traces/*.safetensors --tolerance 1e-9" [ tolerance ] [ files ] (fun result ->
+        verb "trace" "Replay golden traces of an independent implementation through the public calls.\n  gmix bench trace tests/GMix.Core.Tests/Traces/*.safetensors --tolerance 1e-9" [ tolerance ] [ files ] (fun result ->
             let limit = Flags.get result tolerance |> Option.defaultValue 1e-9
             if Bench.traces (result.GetValue files |> List.ofArray) limit then 0 else 1))
     let modelFiles = Argument<string array>("FILE", Description = "model checks", Arity = ArgumentArity.OneOrMore)
@@ -180,7 +180,12 @@ let main args =
         if result.Errors.Count > 0 then
             let verbs = result.CommandResult.Command
             let help = if verbs :? RootCommand then "gmix --help" else $"gmix {verbs.Name} --help"
-            complain $"{result.Errors[0].Message.TrimEnd('.')} (see {help})"
+            // what is there and should not be tells a person more than what is not there
+            let wrong =
+                match Seq.tryHead result.UnmatchedTokens with
+                | Some word -> $"there is no verb or flag '{word}' here"
+                | None -> result.Errors[0].Message.TrimEnd '.'
+            complain $"{wrong} (see {help})"
         else
             result.Invoke(InvocationConfiguration(EnableDefaultExceptionHandler = false))
     with
