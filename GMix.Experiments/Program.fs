@@ -83,6 +83,28 @@ let private reportVerb args =
         printfn "report   %s" written
         0)
 
+let private inspectVerb args =
+    let path = Argument<string>("RUN", Description = "a finished run's folder")
+    let sensitivity = Flags.switch "--sensitivity" "how much each training example's loss reacts, and which react least"
+    let landscape = Flags.switch "--landscape" "the loss on a plane around the solution"
+    let sharpness = Flags.switch "--sharpness" "worst-case and average rise of the loss nearby, top Hessian eigenvalue, trace"
+    let images = Flags.integer "--images" "training images (default: sharpness 2048, landscape 512, sensitivity all; less without a flag)"
+    let draws = Flags.integer "--draws" "random perturbations of the average case (default 50)"
+    let grid, range = Flags.integer "--grid" "points along each direction of the plane, odd (default 15)", Flags.number "--range" "how far the plane reaches (default 1)"
+    let rho, adaptive = Flags.number "--rho" "radius of the ball (default 0.05)", Flags.number "--adaptive-rho" "radius of the adaptive ball (default 0.5)"
+    let sigma = Flags.number "--sigma" "standard deviation of the average case (default rho / sqrt(d))"
+    let json = Flags.switch "--json" "print the JSON instead of tables"
+    verb "inspect" "Measure sensitivity, loss landscape and sharpness at a run's final weights; inspect.json and inspect.html in its folder.\n  gmix inspect runs/train-20261231-235959 --sharpness"
+        [ sensitivity; landscape; sharpness; images; draws; grid; range; rho; adaptive; sigma; Flags.seed; Flags.data; Flags.device; Flags.threads; json ] [ path ] (fun result ->
+            let options =
+                { Sensitivity = result.GetValue sensitivity; Landscape = result.GetValue landscape; Sharpness = result.GetValue sharpness
+                  Images = Flags.get result images; Draws = Flags.get result draws; Grid = Flags.get result grid; Range = Flags.get result range
+                  Rho = Flags.get result rho; AdaptiveRho = Flags.get result adaptive; Sigma = Flags.get result sigma
+                  Seed = Flags.get result Flags.seed |> Option.defaultValue 0
+                  Data = Flags.get result Flags.data; Device = Flags.get result Flags.device; Threads = Flags.get result Flags.threads }
+            Inspect.run (result.GetValue path) options (result.GetValue json) (command args)
+            0)
+
 let private benchVerb () =
     let bench = Command("bench", "Check golden traces and measure speed.")
     let files = Argument<string array>("FILE", Description = "traces", Arity = ArgumentArity.OneOrMore)
@@ -167,7 +189,7 @@ let private dataVerb () =
 
 let private root args =
     let root = RootCommand "GMix: training with Mixup and sharpness-aware minimisation, and how the methods compare."
-    for v in [ compareVerb args; trainVerb args; resumeVerb args; reportVerb args; dataVerb (); benchVerb () ] do
+    for v in [ compareVerb args; trainVerb args; resumeVerb args; reportVerb args; inspectVerb args; dataVerb (); benchVerb () ] do
         root.Subcommands.Add v
     root
 

@@ -8,6 +8,14 @@ open System.Text.Json
 open System.Text.Json.Nodes
 open System.Text.RegularExpressions
 
+/// A drawing that is no line figure, such as a heat map: an SVG element, shown as it is.
+type Picture =
+    { /// Letters, digits and hyphens; unique within a report.
+      Id: string
+      Title: string
+      Caption: string
+      Svg: string }
+
 /// A report to be written: `Report.create title |> Report.withRuns runs |> Report.save path`.
 type Report =
     { Title: string
@@ -18,6 +26,8 @@ type Report =
       Notes: string list
       /// Figures beside the standard ones.
       Figures: Figure list
+      /// Drawings, before the figures.
+      Pictures: Picture list
       /// Tables beside the standard ones.
       Tables: Table list
       /// The command line that made the report.
@@ -30,12 +40,13 @@ type Report =
 [<RequireQualifiedAccess>]
 module Report =
     let create title : Report =
-        { Title = title; Runs = []; Remarks = []; Notes = []; Figures = []; Tables = []; Command = None; WallSeconds = None; Plotly = None }
+        { Title = title; Runs = []; Remarks = []; Notes = []; Figures = []; Pictures = []; Tables = []; Command = None; WallSeconds = None; Plotly = None }
 
     let withRuns (runs: Run list) (report: Report) = { report with Runs = report.Runs @ runs }
     let withRemarks (remarks: string list) (report: Report) = { report with Remarks = report.Remarks @ remarks }
     let withNotes (notes: string list) (report: Report) = { report with Notes = report.Notes @ notes }
     let withFigures (figures: Figure list) (report: Report) = { report with Figures = report.Figures @ figures }
+    let withPictures (pictures: Picture list) (report: Report) = { report with Pictures = report.Pictures @ pictures }
     let withTables (tables: Table list) (report: Report) = { report with Report.Tables = report.Tables @ tables }
     let withCommand (command: string) (report: Report) = { report with Command = Some command }
     let withWallTime (wall: TimeSpan) (report: Report) = { report with WallSeconds = Some wall.TotalSeconds }
@@ -103,6 +114,9 @@ module Report =
             [ $"<figure id=\"{figure.Id}\"><h3>{escape figure.Title}</h3>"
               $"<div class=\"still\">{FigureSvg.inlined figure}</div><div class=\"live\"></div>"
               $"<figcaption>{escape figure.Caption}</figcaption></figure>" ]
+
+    let private pictureHtml (picture: Picture) =
+        $"<figure id=\"{picture.Id}\"><h3>{escape picture.Title}</h3><div class=\"still\">{picture.Svg}</div><figcaption>{escape picture.Caption}</figcaption></figure>"
 
     let private figuresHtml (figures: Figure list) =
         if figures.IsEmpty then "" else join [ "<div class=\"figures\">"; yield! figures |> List.map figureHtml; "</div>" ]
@@ -225,7 +239,7 @@ module Report =
     /// The page as text.
     let render (report: Report) : string =
         let comparisons = Summary.comparisons report.Runs
-        if comparisons.IsEmpty && report.Tables.IsEmpty && report.Figures.IsEmpty then
+        if comparisons.IsEmpty && report.Tables.IsEmpty && report.Figures.IsEmpty && report.Pictures.IsEmpty then
             raise (GMix.GMixInputException "there is nothing to report: no run has a finished epoch")
         let perComparison = comparisons |> List.map (fun c -> c, Charts.standard c, Charts.diagnostics c)
         let several = comparisons.Length > 1
@@ -251,9 +265,12 @@ module Report =
                   for table in report.Tables do
                       $"<h2>{escape table.Title}</h2><p class=\"scale\">{escape table.Scale}</p>"
                       tableHtml [] false table
-                  if not report.Figures.IsEmpty then
+                  if not (report.Figures.IsEmpty && report.Pictures.IsEmpty) then
                       "<h2>Figures</h2>"
-                      figuresHtml report.Figures
+                      "<div class=\"figures\">"
+                      yield! report.Pictures |> List.map pictureHtml
+                      yield! report.Figures |> List.map figureHtml
+                      "</div>"
                   for comparison, figures, diagnostics in perComparison do
                       comparisonHtml several figures diagnostics comparison
                   orderingHtml comparisons
