@@ -121,6 +121,9 @@ module RunStore =
 
     let epochToJson (epoch: EpochRecord) = JsonSerializer.Serialize(epoch, compactWithoutNulls)
 
+    /// Reads what `epochToJson` wrote.
+    let epochOfJson (line: string) : EpochRecord = JsonSerializer.Deserialize<EpochRecord>(line, compact)
+
     /// Makes ROOT/NAME/ID with its config.json and returns the folder. A folder that already holds a run of this id keeps its epochs.
     let create (root: string) (file: RunFile) =
         let path = folder root file

@@ -10,4 +10,7 @@ public sealed record When(int Every = 1, int FromEpoch = 0)
 
     /// <summary>Whether the step at that place perturbs.</summary>
     public bool Perturbs(StepContext at) => at.Epoch >= FromEpoch && at.Step % Every == 0;
+
+    /// <inheritdoc/>
+    public override string ToString() => string.Join(", ", new[] { Every == 1 ? "" : $"every {Every} steps", FromEpoch == 0 ? "" : $"from epoch {FromEpoch}" }.Where(w => w != ""));
 }
