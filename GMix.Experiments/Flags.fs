@@ -82,11 +82,14 @@ module Flags =
     let dataset = text "--dataset" "NAME" ("data set: " + (Datasets.All |> Seq.map (fun d -> d.Name) |> String.concat " ") + " (default synthetic)")
     let data = text "--data" "DIR" "folder of the data (default: GMIX_DATA, else ~/.cache/gmix)"
     let limit = integer "--limit" "class-balanced part of the training images; 0 for all (default)"
+    let size = integer "--size" "image folders: crop and resize to this many pixels (default: the images' own size)"
+    let coarse = switch "--coarse-labels" "CIFAR-100: the 20 coarse classes"
+    let legacy = switch "--legacy-normalization" "the widespread but too small deviations, to compare with code that uses them"
     let model = text "--model" "NAME" $"model: {ModelCatalog.Names} (default wrn-10-1)"
     let method = text "--method" "NAME" $"method: {methodNames}"
     let methods = texts "--methods" "A,B" $"methods, separated by commas (default: the paper's six): {methodNames}"
     let preset = choice "--preset" "fair: one augmentation for all; paper: crop and flip only where examples are mixed (default fair)" [ "fair", Preset.Fair; "paper", Preset.Paper ]
-    let epochs = integer "--epochs" "epochs (default 20 on synthetic, else the paper's)"
+    let epochs = integer "--epochs" "epochs (default 30 for a first start, 20 on synthetic, else the paper's)"
     let batch = integer "--batch" "examples per step (default 128)"
     let lr = number "--lr" "peak learning rate (default 0.1)"
     let momentum = number "--momentum" "SGD momentum (default 0.9)"
@@ -149,19 +152,20 @@ module Flags =
 
     /// The flags of verbs that train, in the order help shows them.
     let training: System.CommandLine.Option list =
-        [ dataset; data; limit; model; preset; epochs; batch; lr; momentum; weightDecay; nesterov; clip; schedule; milestones; factor; warmup
+        [ dataset; data; limit; size; coarse; legacy; model; preset; epochs; batch; lr; momentum; weightDecay; nesterov; clip; schedule; milestones; factor; warmup
           augment; cutout; erasing; reflect; dropLast; precision; threads; device; cleanEvery; dropout; stemStride; stem; init; hidden; out; name ]
         @ methodParameters
 
-    /// What the training flags say.
+    /// What the training flags say. Where neither data set nor model is named, what they leave open is that of a first start.
     let setup (result: ParseResult) : Setup =
         let given option = get result option
         let orElse fallback option = given option |> Option.defaultValue fallback
-        let d = Train.defaults
+        let s = if (given dataset).IsNone && (given model).IsNone then Setup.quickstart else Setup.defaults
+        let d = s.Train
         let train =
             { d with
                 Preset = orElse d.Preset preset
-                Epochs = given epochs
+                Epochs = given epochs |> Option.orElse d.Epochs
                 Batch = orElse d.Batch batch
                 LearningRate = orElse d.LearningRate lr
                 Momentum = orElse d.Momentum momentum
@@ -184,11 +188,10 @@ module Flags =
                 Models =
                     ModelOptions(
                         Dropout = orElse 0.0 dropout,
-                        StemStride = Option.toNullable (given stemStride),
+                        StemStride = (given stemStride |> Option.map Nullable |> Option.defaultValue d.Models.StemStride),
                         Stem = orElse Stem.Cifar stem,
                         Init = Option.toNullable (given init),
                         Hidden = (orElse [ 64; 64 ] hidden |> Array.ofList)
                     )
                 CleanEvery = orElse d.CleanEvery cleanEvery }
-        let s = Setup.defaults
-        { s with Dataset = orElse s.Dataset dataset; Data = given data; Limit = orElse s.Limit limit; Model = orElse s.Model model; Train = train }
+        { s with Dataset = orElse s.Dataset dataset; Data = given data; Limit = orElse s.Limit limit; Size = given size; CoarseLabels = result.GetValue coarse; LegacyNormalization = result.GetValue legacy; Model = orElse s.Model model; Train = train }

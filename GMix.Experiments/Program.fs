@@ -80,7 +80,7 @@ let private benchVerb () =
     let files = Argument<string array>("FILE", Description = "traces", Arity = ArgumentArity.OneOrMore)
     let tolerance = Flags.number "--tolerance" "largest relative error that agrees (default 1e-9)"
     bench.Subcommands.Add(
-        verb "trace" "Replay golden traces of an independent implementation through the public calls.\n  gmix bench trace tests/traces/*.safetensors --tolerance 1e-9" [ tolerance ] [ files ] (fun result ->
+        verb "trace" "Replay golden traces of an independent implementation through the public calls.\n  gmix bench trace tests/GMix.Core.Tests/Traces/*.safetensors --tolerance 1e-9" [ tolerance ] [ files ] (fun result ->
             let limit = Flags.get result tolerance |> Option.defaultValue 1e-9
             if Bench.traces (result.GetValue files |> List.ofArray) limit then 0 else 1))
     let modelFiles = Argument<string array>("FILE", Description = "model checks", Arity = ArgumentArity.OneOrMore)

@@ -78,11 +78,27 @@ type Setup =
       Data: string option
       /// A class-balanced part of the training images; 0 for all.
       Limit: int
+      /// Image folders: crop and resize to this many pixels; None keeps their own size.
+      Size: int option
+      CoarseLabels: bool
+      LegacyNormalization: bool
       Model: string
       Train: Train }
 
     static member defaults =
-        { Dataset = "synthetic"; Data = None; Limit = 0; Model = "wrn-10-1"; Train = Train.defaults }
+        { Dataset = "synthetic"; Data = None; Limit = 0; Size = None; CoarseLabels = false; LegacyNormalization = false; Model = "wrn-10-1"; Train = Train.defaults }
+
+    /// What a first start trains, in minutes on two cores: the smallest WideResNet on half resolution, in many small steps. Methods that mix
+    /// need more of them than Vanilla.
+    static member quickstart =
+        let d = Setup.defaults
+        { d with
+            Train =
+                { d.Train with
+                    Epochs = Some 30
+                    Batch = 64
+                    CleanEvery = 5
+                    Models = ModelOptions(StemStride = Nullable 2) } }
 
 /// Turns what a person says into a configuration that says everything.
 [<RequireQualifiedAccess>]
@@ -125,6 +141,9 @@ module Resolve =
             Dataset = setup.Dataset,
             Data = Option.toObj setup.Data,
             Limit = setup.Limit,
+            Size = Option.toNullable setup.Size,
+            CoarseLabels = setup.CoarseLabels,
+            LegacyNormalization = setup.LegacyNormalization,
             Model = setup.Model,
             ModelOptions = train.Models,
             Method = method.Name,
@@ -163,6 +182,9 @@ module Resolve =
               if config.Schedule = ScheduleKind.Step && not (Seq.forall2 (=) config.Milestones usual.Milestones && config.Milestones.Count = usual.Milestones.Count) then
                   "milestones", JsonSerializer.SerializeToElement config.Milestones
               if config.Schedule = ScheduleKind.Step && config.Factor <> usual.Factor then "factor", JsonSerializer.SerializeToElement config.Factor
+              if config.Size.HasValue then "size", JsonSerializer.SerializeToElement config.Size.Value
+              if config.CoarseLabels then "coarseLabels", JsonSerializer.SerializeToElement true
+              if config.LegacyNormalization then "legacyNormalization", JsonSerializer.SerializeToElement true
               if config.DropLast then "dropLast", JsonSerializer.SerializeToElement true
               if config.VicinalAlpha <> usual.VicinalAlpha then "vicinalAlpha", JsonSerializer.SerializeToElement config.VicinalAlpha
               if config.CleanEvery <> usual.CleanEvery then "cleanEvery", JsonSerializer.SerializeToElement config.CleanEvery

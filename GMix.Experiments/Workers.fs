@@ -22,24 +22,25 @@ type RunEnd =
 
 /// The data of runs: kept from one run to the next that wants the same.
 type internal DataShelf() =
-    let mutable whole: ((string * string option) * DatasetSplits) option = None
-    let mutable part: ((string * string option * int * int64) * DatasetSplits) option = None
+    let source (c: TrainConfig) = c.Dataset, Option.ofObj c.Data, Option.ofNullable c.Size, c.CoarseLabels, c.LegacyNormalization
+    let mutable whole = None
+    let mutable part = None
 
     member _.Open(config: TrainConfig) : DatasetSplits =
-        let source = config.Dataset, Option.ofObj config.Data
-        let key = config.Dataset, Option.ofObj config.Data, config.Limit, (if config.Limit = 0 then 0L else config.Seed)
+        let key = source config, config.Limit, (if config.Limit = 0 then 0L else config.Seed)
         match part with
         | Some(k, data) when k = key -> data
         | _ ->
-            let all =
+            let all: DatasetSplits =
                 match whole with
-                | Some(k, data) when k = source -> data
+                | Some(k, data) when k = source config -> data
                 | _ ->
                     // the old one is let go before the new one is read
                     whole <- None
                     part <- None
-                    let data = Datasets.Open(config.Dataset, config.Data)
-                    whole <- Some(source, data)
+                    let options = OpenOptions(Size = config.Size, CoarseLabels = config.CoarseLabels, LegacyNormalization = config.LegacyNormalization)
+                    let data = Datasets.Open(config.Dataset, config.Data, options)
+                    whole <- Some(source config, data)
                     data
             let data =
                 if config.Limit = 0 then all

@@ -36,6 +36,7 @@ Script.publishes "own-data" fsi.CommandLineArgs (fun script ->
         experiment "own-data" {
             dataset "folder"
             data (Some folder)
+            imageSize (Script.pick script 16 32 32)
             model (Script.pick script "mlp-32" "wrn-10-1" "wrn-16-4")
             methods Method.paper
             train { Train.defaults with Epochs = Some(Script.pick script 3 40 200); Batch = 16 }

@@ -28,27 +28,39 @@ public sealed class ArchiveFolder : DataFolder
     /// <summary>Whether a file name is that of an archive that can be read.</summary>
     public static bool IsArchive(string path) => IsZip(path) || path.EndsWith(".tar", StringComparison.OrdinalIgnoreCase) || IsGzip(path);
 
-    /// <summary>The first path component of the first file or folder; null where the archive cannot be read.</summary>
-    public static string? TopFolder(string path)
+    /// <summary>
+    /// Whether one of the first entries of an archive lies in the folder <paramref name="top"/>; false where the archive cannot be read.
+    /// </summary>
+    public static bool Holds(string path, string top)
     {
+        // Some archives open with "./" or with a system's own small files; none hides its folder behind a large file.
+        const int Entries = 16;
+        const long Small = 1 << 20;
         try
         {
-            string? name;
             if (IsZip(path))
             {
                 using ZipArchive zip = ZipFile.OpenRead(path);
-                name = zip.Entries.Count == 0 ? null : zip.Entries[0].FullName;
+                return zip.Entries.Take(Entries).Any(e => Clean(e.FullName).Split('/')[0] == top);
             }
-            else
+            using Stream stream = OpenTar(path);
+            TarEntries entries = new(stream, path);
+            for (int i = 0; i < Entries && entries.Next() is { } entry; i++)
             {
-                using Stream stream = OpenTar(path);
-                name = new TarEntries(stream, path).Next()?.Name;
+                if (Clean(entry.Name).Split('/')[0] == top)
+                {
+                    return true;
+                }
+                if (entry.Size > Small)
+                {
+                    break;
+                }
             }
-            return name is null ? null : Clean(name).Split('/')[0];
+            return false;
         }
         catch (Exception e) when (e is InvalidDataException or IOException or DataFormatException or UnauthorizedAccessException or NotSupportedException)
         {
-            return null;
+            return false;
         }
     }
 
@@ -150,6 +162,11 @@ public sealed class ArchiveFolder : DataFolder
             if (stream.ReadByte() >= 0)
             {
                 throw new DataFormatException(Describe(name), bytes.Length, "the file is longer than the archive's directory says");
+            }
+            // ZipArchive reads over a wrong checksum without a word.
+            if (Crc32.Of(bytes) != entry.Crc32)
+            {
+                throw new DataFormatException(Describe(name), -1, "the file's bytes do not fit the archive's checksum; fetch the archive again");
             }
             files[name] = bytes;
         }

@@ -50,13 +50,15 @@ public abstract class DataFolder
 }
 
 /// <summary>A folder on disk.</summary>
-public sealed class DiskFolder(string path) : DataFolder
+public sealed class DiskFolder(string folder) : DataFolder
 {
-    /// <inheritdoc/>
-    public override string Path => path;
+    private readonly string _path = System.IO.Path.TrimEndingDirectorySeparator(System.IO.Path.GetFullPath(folder));
 
     /// <inheritdoc/>
-    public override string Describe(string name) => System.IO.Path.Combine(path, name);
+    public override string Path => _path;
+
+    /// <inheritdoc/>
+    public override string Describe(string name) => System.IO.Path.Combine(_path, name);
 
     /// <inheritdoc/>
     public override long? Length(string name)
@@ -71,14 +73,14 @@ public sealed class DiskFolder(string path) : DataFolder
     /// <inheritdoc/>
     public override IReadOnlyList<string> Files(string under)
     {
-        string root = System.IO.Path.Combine(path, under);
+        string root = System.IO.Path.Combine(_path, under);
         if (!Directory.Exists(root))
         {
             return [];
         }
-        return Guard(root, folder =>
+        return Guard(root, start =>
         {
-            string[] names = Walk(folder, (ref FileSystemEntry e) => Relative(e.ToFullPath())).ToArray();
+            string[] names = Walk(start, (ref FileSystemEntry e) => Relative(e.ToFullPath())).ToArray();
             Array.Sort(names, string.CompareOrdinal);
             return names;
         });
@@ -87,11 +89,13 @@ public sealed class DiskFolder(string path) : DataFolder
     /// <inheritdoc/>
     public override string Fingerprint()
     {
-        // One task per top folder: asking the file system about 120,000 files is most of a cached start.
-        return Guard(path, root =>
+        // One task per class folder: asking the file system about 120,000 files is most of a cached start.
+        return Guard(_path, root =>
         {
-            string[] lines = Directory.GetDirectories(root).SelectMany(d => d.EndsWith("/train", StringComparison.Ordinal) ? Directory.GetDirectories(d) : [d])
-                .AsParallel().SelectMany(d => Walk(d, Line)).Concat(Walk(root, Line, recurse: false).AsParallel()).ToArray();
+            string train = System.IO.Path.Combine(root, "train");
+            string[] shallow = Directory.Exists(train) ? [root, train] : [root];
+            string[] deep = [.. shallow.SelectMany(Directory.GetDirectories).Where(d => d != train)];
+            string[] lines = [.. shallow.SelectMany(d => Walk(d, Line, recurse: false)), .. deep.AsParallel().SelectMany(d => Walk(d, Line))];
             Array.Sort(lines, string.CompareOrdinal);
             return string.Join('\n', lines);
         });
@@ -111,7 +115,7 @@ public sealed class DiskFolder(string path) : DataFolder
             ShouldRecursePredicate = (ref FileSystemEntry e) => (e.Attributes & FileAttributes.ReparsePoint) == 0,
         };
 
-    private string Relative(string full) => full[(System.IO.Path.TrimEndingDirectorySeparator(path).Length + 1)..].Replace('\\', '/');
+    private string Relative(string full) => full[(_path.Length + 1)..].Replace('\\', '/');
 
     private static T Guard<T>(string file, Func<string, T> read)
     {
@@ -122,6 +126,10 @@ public sealed class DiskFolder(string path) : DataFolder
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new DataFormatException(file, -1, $"cannot be read: {e.Message}", e);
+        }
+        catch (AggregateException e) when (e.InnerException is IOException or UnauthorizedAccessException)
+        {
+            throw new DataFormatException(file, -1, $"cannot be read: {e.InnerException.Message}", e);
         }
     }
 }

@@ -59,7 +59,7 @@ public static class DataLocator
             .OrderBy(f => official.Contains(Path.GetFileName(f)) ? 0 : 1)
             .ThenBy(f => f, StringComparer.Ordinal)
             // An archive under its official name is meant even if damaged: reading it then says what is wrong.
-            .FirstOrDefault(f => official.Contains(Path.GetFileName(f)) || ArchiveFolder.TopFolder(f) == info.Folder);
+            .FirstOrDefault(f => official.Contains(Path.GetFileName(f)) || ArchiveFolder.Holds(f, info.Folder));
     }
 
     /// <summary>The error for data that is not there: what to put where, and how to get it.</summary>

@@ -75,7 +75,11 @@ public static class Datasets
     {
         DiskFolder folder = ImageFolderReader.Open(dir);
         string key = FormattableString.Invariant($"folder size={options.Size} share={options.TestShare} seed={options.SplitSeed}");
-        (ImageSet train, ImageSet test) = DecodedCache.GetOrBuild(options.CacheDirectory, key, folder, () => ImageFolderReader.Read(dir, options));
+        (ImageSet train, ImageSet test, _) = DecodedCache.GetOrBuild(options.CacheDirectory, key, folder, () =>
+        {
+            (ImageSet train, ImageSet test) = ImageFolderReader.Read(dir, options);
+            return (train, test, "");
+        });
         return new DatasetSplits(train, test, Normalization.Compute(train), new DataSource("own", dir,
             $"{train.ClassCount} class folders, {train.Count} train and {test.Count} test images of {train.Width}x{train.Height}"));
     }
@@ -88,7 +92,13 @@ public static class Datasets
         // Raw bytes in a folder are read as fast as a cache of them.
         bool raw = folder is DiskFolder && info.Name is ("cifar10" or "cifar100" or "stl10");
         string key = info.Name + (options.CoarseLabels ? " coarse" : "");
-        return Finish(info, folder, raw ? read(folder) : DecodedCache.GetOrBuild(options.CacheDirectory, key, folder, () => read(folder)), options);
+        return Finish(info, folder, raw ? Read() : DecodedCache.GetOrBuild(options.CacheDirectory, key, folder, Read), options);
+
+        (ImageSet, ImageSet, string) Read()
+        {
+            (ImageSet train, ImageSet test) = read(folder);
+            return (train, test, OfficialFormats.IsSynthetic(folder) ? "synthetic" : "");
+        }
     }
 
     /// <summary>The reader of a data set: a file that every copy holds, the files wanted from an archive, and the reading.</summary>
@@ -109,11 +119,11 @@ public static class Datasets
     /// </summary>
     internal static double NormalizationTolerance(DatasetInfo info) => info.Name is "cifar10" or "cifar100" ? 1e-6 : 1e-3;
 
-    private static DatasetSplits Finish(DatasetInfo info, DataFolder folder, (ImageSet Train, ImageSet Test) sets, OpenOptions options)
+    private static DatasetSplits Finish(DatasetInfo info, DataFolder folder, (ImageSet Train, ImageSet Test, string Note) sets, OpenOptions options)
     {
-        (ImageSet train, ImageSet test) = sets;
+        (ImageSet train, ImageSet test, string kind) = sets;
         string sizes = $"{info.Title}, {train.Count} train and {test.Count} test images";
-        if (OfficialFormats.IsSynthetic(folder))
+        if (kind == "synthetic")
         {
             return new DatasetSplits(train, test, Normalization.Compute(train), new DataSource("synthetic", folder.Path, sizes + ", synthetic (made by `gmix data make`)"));
         }

@@ -29,36 +29,50 @@ public static class DecodedCache
     /// <param name="directory">Cache folder; null for <see cref="DefaultDirectory"/>.</param>
     /// <param name="dataset">Name of the data set and of the choices that change its decoding.</param>
     /// <param name="folder">The source; its path names the file, its fingerprint is kept inside.</param>
-    /// <param name="build">Reads and decodes the source.</param>
-    public static (ImageSet Train, ImageSet Test) GetOrBuild(string? directory, string dataset, DataFolder folder, Func<(ImageSet Train, ImageSet Test)> build)
+    /// <param name="build">Reads and decodes the source; its note (anything worth keeping about the source) is stored with the sets.</param>
+    public static (ImageSet Train, ImageSet Test, string Note) GetOrBuild(
+        string? directory, string dataset, DataFolder folder, Func<(ImageSet Train, ImageSet Test, string Note)> build)
     {
         directory ??= DefaultDirectory;
         byte[] source = SHA256.HashData(Encoding.UTF8.GetBytes($"{Version}\n{dataset}\n{folder.Fingerprint()}"));
         string place = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes($"{dataset}\n{Path.GetFullPath(folder.Path)}")))[..16];
         string stem = Path.Combine(directory, $"{dataset.Split(' ')[0]}-{place}");
         string trainFile = stem + "-train.pix", testFile = stem + "-test.pix";
-        if (TryLoad(trainFile, source) is { } cachedTrain && TryLoad(testFile, source) is { } cachedTest)
+        if (TryLoad(trainFile, source) is var (cachedTrain, note) && TryLoad(testFile, source) is var (cachedTest, _))
         {
-            return (cachedTrain, cachedTest);
+            return (cachedTrain, cachedTest, note);
         }
-        (ImageSet train, ImageSet test) = build();
+        (ImageSet train, ImageSet test, note) = build();
         try
         {
             Directory.CreateDirectory(directory);
-            Save(trainFile, source, train);
-            Save(testFile, source, test);
+            Save(trainFile, source, train, note);
+            Save(testFile, source, test, note);
+            // What was decoded into a scratch file is now on disk twice.
+            train = Reload(trainFile, source, train);
+            test = Reload(testFile, source, test);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             // A full disk or a read-only home costs the next start its speed, not this one its data.
         }
-        return (train, test);
+        return (train, test, note);
+    }
+
+    private static ImageSet Reload(string file, byte[] source, ImageSet built)
+    {
+        if (!built.Pixels.IsMapped || TryLoad(file, source) is not var (loaded, _))
+        {
+            return built;
+        }
+        built.Pixels.Dispose();
+        return loaded;
     }
 
     /// <summary>Writes a set to a cache file.</summary>
-    internal static void Save(string file, ReadOnlySpan<byte> source, ImageSet set)
+    internal static void Save(string file, ReadOnlySpan<byte> source, ImageSet set, string note)
     {
-        byte[] metadata = Metadata(source, set);
+        byte[] metadata = Metadata(source, set, note);
         string temporary = $"{file}.{Environment.ProcessId}.{Guid.NewGuid():n}.tmp";
         try
         {
@@ -87,7 +101,7 @@ public static class DecodedCache
     }
 
     /// <summary>Maps a cache file; null where it is absent, of another source, or damaged.</summary>
-    internal static ImageSet? TryLoad(string file, ReadOnlySpan<byte> source)
+    internal static (ImageSet Set, string Note)? TryLoad(string file, ReadOnlySpan<byte> source)
     {
         PixelBuffer? pixels = null;
         try
@@ -111,7 +125,7 @@ public static class DecodedCache
                 return null;
             }
             using BinaryReader reader = new(new MemoryStream(metadata, 32, length - 32, writable: false), Encoding.UTF8);
-            string name = reader.ReadString();
+            string name = reader.ReadString(), note = reader.ReadString();
             int count = reader.ReadInt32(), channels = reader.ReadInt32(), height = reader.ReadInt32(), width = reader.ReadInt32();
             string[] classes = new string[Math.Min(reader.ReadInt32(), length)];
             for (int i = 0; i < classes.Length; i++)
@@ -133,7 +147,7 @@ public static class DecodedCache
             {
                 ImageSet set = new(name, pixels, count, channels, height, width, labels, classes);
                 pixels = null;
-                return set;
+                return (set, note);
             }
             return null;
         }
@@ -147,12 +161,13 @@ public static class DecodedCache
         }
     }
 
-    private static byte[] Metadata(ReadOnlySpan<byte> source, ImageSet set)
+    private static byte[] Metadata(ReadOnlySpan<byte> source, ImageSet set, string note)
     {
         using MemoryStream memory = new();
         using BinaryWriter writer = new(memory, Encoding.UTF8);
         writer.Write(source);
         writer.Write(set.Name);
+        writer.Write(note);
         foreach (int value in (int[])[set.Count, set.Channels, set.Height, set.Width, set.ClassCount])
         {
             writer.Write(value);

@@ -16,11 +16,12 @@ internal static class EncodedImages
     /// <param name="width">Columns that every image has, or gets.</param>
     /// <param name="resize">Centre-crop and resize images of another size; else they are an error.</param>
     /// <param name="sizeAdvice">End of the message about an image of another size.</param>
+    /// <param name="scratch">Folder for pixels that exceed an array.</param>
     public static ImageSet Decode(DataFolder folder, IReadOnlyList<string> files, int[] labels, string name, IReadOnlyList<string> classNames,
-        int height, int width, bool resize, string sizeAdvice)
+        int height, int width, bool resize, string sizeAdvice, string scratch)
     {
-        int bytesPerImage = 3 * height * width;
-        PixelBuffer pixels = PixelBuffer.Allocate((long)files.Count * bytesPerImage);
+        int bytesPerImage = checked(3 * height * width);
+        PixelBuffer pixels = Reserve((long)files.Count * bytesPerImage, scratch);
         // The first error by order, not by chance of threads: a user fixes files one by one.
         int firstBad = int.MaxValue;
         DataFormatException? error = null;
@@ -52,6 +53,18 @@ internal static class EncodedImages
             throw error;
         }
         return new ImageSet(name, pixels, files.Count, 3, height, width, labels, classNames);
+    }
+
+    private static PixelBuffer Reserve(long length, string scratch)
+    {
+        try
+        {
+            return PixelBuffer.AllocateScratch(length, scratch, Array.MaxLength);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new GMixInputException($"no room for {length} bytes of decoded images in {scratch}: {DataFormatException.Printable(e.Message)}", e);
+        }
     }
 
     private static void DecodeOne(DataFolder folder, string file, Span<byte> target, int height, int width, bool resize, string sizeAdvice)

@@ -50,8 +50,9 @@ public static class ImageFolderReader
         (int width, int height) = options.Size is { } size ? (size, size) : FirstSize(folder, train.Files[0]);
         bool resize = options.Size is not null;
         string advice = $" as the first image {train.Files[0]}; give a size (--size N) to centre-crop and resize all images";
-        return (EncodedImages.Decode(folder, train.Files, [.. train.Labels], "folder train", classes, height, width, resize, advice),
-                EncodedImages.Decode(folder, held.Files, [.. held.Labels], "folder test", classes, height, width, resize, advice));
+        string scratch = options.CacheDirectory ?? DecodedCache.DefaultDirectory;
+        return (EncodedImages.Decode(folder, train.Files, [.. train.Labels], "folder train", classes, height, width, resize, advice, scratch),
+                EncodedImages.Decode(folder, held.Files, [.. held.Labels], "folder test", classes, height, width, resize, advice, scratch));
     }
 
     /// <summary>The folder as a source of the decoded cache.</summary>

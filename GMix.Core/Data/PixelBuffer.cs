@@ -1,10 +1,11 @@
 using System.IO.MemoryMappedFiles;
+using System.Runtime.InteropServices;
 
 namespace GMix.Data;
 
 /// <summary>
-/// Bytes of decoded images at one fixed address: a pinned array, anonymous memory where an array is too small (above 2 GiB), or a
-/// read-only view of a cache file. The address stays valid until <see cref="Dispose"/>; a buffer that is never disposed keeps mapped
+/// Bytes of decoded images at one fixed address: a pinned array, native memory where an array is too small (above 2 GiB), a scratch file, or
+/// a read-only view of a cache file. The address stays valid until <see cref="Dispose"/>; a buffer that is never disposed keeps such
 /// memory until the process ends, so that a span handed out earlier can never point at freed memory.
 /// </summary>
 public sealed unsafe class PixelBuffer : IDisposable
@@ -13,6 +14,7 @@ public sealed unsafe class PixelBuffer : IDisposable
     private readonly MemoryMappedFile? _file;
     private readonly MemoryMappedViewAccessor? _view;
     private readonly bool _readOnly;
+    private readonly bool _native;
     private byte* _pointer;
 
     private PixelBuffer(byte[] array)
@@ -20,7 +22,14 @@ public sealed unsafe class PixelBuffer : IDisposable
         _array = array;
         Length = array.Length;
         // Arrays handed in here are always on the pinned object heap.
-        _pointer = (byte*)System.Runtime.InteropServices.Marshal.UnsafeAddrOfPinnedArrayElement(array, 0);
+        _pointer = (byte*)Marshal.UnsafeAddrOfPinnedArrayElement(array, 0);
+    }
+
+    private PixelBuffer(byte* native, long length)
+    {
+        _native = true;
+        _pointer = native;
+        Length = length;
     }
 
     private PixelBuffer(MemoryMappedFile file, MemoryMappedViewAccessor view, long length, bool readOnly)
@@ -48,9 +57,42 @@ public sealed unsafe class PixelBuffer : IDisposable
         {
             return new PixelBuffer(GC.AllocateUninitializedArray<byte>((int)length, pinned: true));
         }
-        MemoryMappedFile file = MemoryMappedFile.CreateNew(null, length);
-        return new PixelBuffer(file, file.CreateViewAccessor(0, length), length, readOnly: false);
+        return new PixelBuffer((byte*)NativeMemory.Alloc((nuint)length), length);
     }
+
+    /// <summary>
+    /// As <see cref="Allocate"/>, but where an array is too small the bytes are those of a file without a name in <paramref name="directory"/>,
+    /// so that sets larger than the machine's memory can be decoded.
+    /// </summary>
+    /// <exception cref="IOException">The disk has no room.</exception>
+    internal static PixelBuffer AllocateScratch(long length, string directory, long arrayLimit)
+    {
+        if (length <= arrayLimit)
+        {
+            return Allocate(length);
+        }
+        Directory.CreateDirectory(directory);
+        string path = Path.Combine(directory, $"scratch.{Guid.NewGuid():n}.tmp");
+        try
+        {
+            // Room is reserved now: writing to a mapped hole on a full disk would kill the process.
+            using FileStream stream = new(path, new FileStreamOptions
+            {
+                Mode = FileMode.CreateNew, Access = FileAccess.ReadWrite, Share = FileShare.ReadWrite | FileShare.Delete, PreallocationSize = length,
+            });
+            stream.SetLength(length);
+            MemoryMappedFile file = MemoryMappedFile.CreateFromFile(stream, null, length, MemoryMappedFileAccess.ReadWrite, HandleInheritability.None, leaveOpen: true);
+            return new PixelBuffer(file, file.CreateViewAccessor(0, length), length, readOnly: false);
+        }
+        finally
+        {
+            // The mapping outlives the name: nothing is left behind however the process ends.
+            File.Delete(path);
+        }
+    }
+
+    /// <summary>Whether the bytes are those of a file.</summary>
+    internal bool IsMapped => _file is not null;
 
     /// <summary>A copy of <paramref name="bytes"/>.</summary>
     public static PixelBuffer CopyOf(ReadOnlySpan<byte> bytes)
@@ -94,6 +136,10 @@ public sealed unsafe class PixelBuffer : IDisposable
         if (_pointer == null)
         {
             return;
+        }
+        if (_native)
+        {
+            NativeMemory.Free(_pointer);
         }
         _pointer = null;
         if (_view is not null)

@@ -47,8 +47,8 @@ public static class TinyImageNetReader
             labels.AddRange(Enumerable.Repeat(k, images.Length));
         }
         (List<string> valFiles, List<int> valLabels) = ReadAnnotations(folder, wnids);
-        return (EncodedImages.Decode(folder, files, [.. labels], "tiny-imagenet train", names, Side, Side, false, ""),
-                EncodedImages.Decode(folder, valFiles, [.. valLabels], "tiny-imagenet val", names, Side, Side, false, ""));
+        return (EncodedImages.Decode(folder, files, [.. labels], "tiny-imagenet train", names, Side, Side, false, "", DecodedCache.DefaultDirectory),
+                EncodedImages.Decode(folder, valFiles, [.. valLabels], "tiny-imagenet val", names, Side, Side, false, "", DecodedCache.DefaultDirectory));
     }
 
     private static IReadOnlyList<string> ClassNames(DataFolder folder, string[] wnids)

@@ -87,6 +87,8 @@ public static class HyperParameters
     /// <summary>a of LookSAM.</summary>
     public static HyperParameter<double> LookAlpha { get; } = Real("look-alpha", 0.7, "at least 0", a => a >= 0, "length of the reused sharp direction relative to the gradient", "a reimplementation's usage", o => o.LookAlpha, (o, v) => o with { LookAlpha = v });
 
+    /// <summary>The training loss.</summary>
+    public static HyperParameter<LossKind> LossOf { get; } = Choice("loss", LossKind.CrossEntropy, "training loss; Manifold Mixup's published code has the second for all its methods", "facebookresearch/mixup-cifar10", o => o.Loss, (o, v) => o with { Loss = v });
     /// <summary>Label smoothing.</summary>
     public static HyperParameter<double> LabelSmoothing { get; } = Real("label-smoothing", 0, "at least 0 and below 1", s => s is >= 0 and < 1, "share of the label that is spread over all classes", "facebookresearch/mixup-cifar10; 0.1 in davda54/sam", o => o.LabelSmoothing, (o, v) => o with { LabelSmoothing = v });
     /// <summary>BatchNorm after the first pass.</summary>
@@ -98,7 +100,7 @@ public static class HyperParameters
         Alpha, LambdaPerSample, FoldLambda, MixProbability, Layers, Copies, Copy, Sigma,
         Rho, RhoMin, Every, FromEpoch, Scope, AscentOn, Eta, AsamWeightsOnly, Normalize, Towards, AaceThreshold, Beta, MaskPerElement, StepSize, AscentSteps, BallPerTensor,
         Gamma, Kappa, Subset, Score, Rounding, MinusAtBase, MinusByBatch, AlphaG, Balance, NormalizeBase, LookAlpha,
-        LabelSmoothing, Statistics,
+        LossOf, LabelSmoothing, Statistics,
     ];
 
     private static HyperParameter<double> Real(string flag, double standard, string range, Func<double, bool> allows, string meaning, string source, Func<MethodOptions, double?> get, Func<MethodOptions, double, MethodOptions> set) =>

@@ -51,5 +51,5 @@ public sealed record Method(string Name, string Title, Mix Mix, Perturb Perturb,
     }
 
     /// <inheritdoc/>
-    public override string ToString() => $"{Title} = {Mix} · {Perturb}{(Perturb.When == When.EveryStep ? "" : $" ({Perturb.When})")} · {Combine}";
+    public override string ToString() => $"{Title} = {Mix} · {Perturb}{(Perturb.When == When.EveryStep ? "" : " " + Perturb.When)} · {Combine}";
 }

@@ -15,7 +15,7 @@ public sealed record CatalogEntry(string Name, string Title, string Summary, IRe
     {
         var settings = new Settings(this, options);
         var (mix, perturb, combine) = Words(settings);
-        return new Method(Name, Title, mix, perturb, combine) { Loss = new Loss(settings.Of(LabelSmoothing)), LaterStatistics = settings.Of(Statistics) };
+        return new Method(Name, Title, mix, perturb, combine) { Loss = new Loss(settings.Of(LabelSmoothing), settings.Of(LossOf)), LaterStatistics = settings.Of(Statistics) };
     }
 }
 
@@ -48,7 +48,7 @@ public static class MethodCatalog
     private static readonly HyperParameter[] perturbs = [Every, FromEpoch, Scope];
 
     /// <summary>Hyper-parameters that every method has.</summary>
-    public static IReadOnlyList<HyperParameter> Common { get; } = [LabelSmoothing, Statistics];
+    public static IReadOnlyList<HyperParameter> Common { get; } = [LossOf, LabelSmoothing, Statistics];
 
     /// <summary>The rows.</summary>
     public static IReadOnlyList<CatalogEntry> Entries { get; } =

@@ -92,6 +92,8 @@ public sealed record MethodOptions
     public double? LookAlpha { get; init; }
 
     // of every method
+    /// <summary>The training loss.</summary>
+    public LossKind? Loss { get; init; }
     /// <summary>Label smoothing of the loss.</summary>
     public double? LabelSmoothing { get; init; }
     /// <summary>What BatchNorm's running statistics do after the first pass of a step.</summary>

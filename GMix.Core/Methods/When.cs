@@ -12,5 +12,11 @@ public sealed record When(int Every = 1, int FromEpoch = 0)
     public bool Perturbs(StepContext at) => at.Epoch >= FromEpoch && at.Step % Every == 0;
 
     /// <inheritdoc/>
-    public override string ToString() => string.Join(", ", new[] { Every == 1 ? "" : $"every {Every} steps", FromEpoch == 0 ? "" : $"from epoch {FromEpoch}" }.Where(w => w != ""));
+    public override string ToString() => (Every, FromEpoch) switch
+    {
+        (1, 0) => "every step",
+        (1, _) => $"from epoch {FromEpoch} on",
+        (_, 0) => $"every {Every} steps",
+        _ => $"every {Every} steps from epoch {FromEpoch} on",
+    };
 }

@@ -14,6 +14,12 @@ public sealed record TrainConfig
     public string? Data { get; init; }
     /// <summary>Class-balanced part of the training images; 0 for all.</summary>
     public int Limit { get; init; }
+    /// <summary>For image folders: every image centre-cropped and resized to Size × Size; null keeps their own size.</summary>
+    public int? Size { get; init; }
+    /// <summary>CIFAR-100's 20 coarse labels instead of its 100 fine ones.</summary>
+    public bool CoarseLabels { get; init; }
+    /// <summary>Normalises with the widespread but too small deviations, to compare with code that does.</summary>
+    public bool LegacyNormalization { get; init; }
     /// <summary>Name of the model.</summary>
     public string Model { get; init; } = "wrn-10-1";
     /// <summary>Choices beyond the model's name.</summary>
@@ -63,6 +69,7 @@ public sealed record TrainConfig
         {
             if (!good) throw new GMixInputException(message);
         }
+        Need(Size is null or (>= 8 and <= 1024), $"--size {Size}: must be from 8 to 1024 pixels");
         Need(Epochs >= 1, $"--epochs {Epochs}: must be at least 1");
         Need(Batch >= 1, $"--batch {Batch}: must be at least 1");
         Need(double.IsFinite(LearningRate) && LearningRate > 0, $"--lr {LearningRate:R}: must be a number above 0");

@@ -66,7 +66,7 @@ public sealed class Trainer : IDisposable
     /// <summary>Opens the data set that a configuration names and takes the part it asks for.</summary>
     public static DatasetSplits Open(TrainConfig config)
     {
-        var data = Datasets.Open(config.Dataset, config.Data);
+        var data = Datasets.Open(config.Dataset, config.Data, new OpenOptions { Size = config.Size, CoarseLabels = config.CoarseLabels, LegacyNormalization = config.LegacyNormalization });
         return config.Limit == 0 ? data : data with { Train = data.Train.Limit(config.Limit, (ulong)config.Seed) };
     }
 

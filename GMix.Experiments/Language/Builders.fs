@@ -30,7 +30,7 @@ type Draft<'dataset, 'model, 'methods> = internal { Said: Experiment }
 
 /// `experiment "name" { dataset …; model …; methods […]; train {…}; seeds […] }`
 type ExperimentBuilder(name: string) =
-    let empty = { Name = name; Datasets = []; Data = None; Limit = 0; Models = []; Methods = []; Train = Train.defaults; Seeds = [ 0 ] }
+    let empty = { Name = name; Datasets = []; Data = None; Limit = 0; Size = None; Models = []; Methods = []; Train = Train.defaults; Seeds = [ 0 ] }
 
     member _.Yield(()) : Draft<DatasetIsMissing, ModelIsMissing, MethodsAreMissing> = { Said = empty }
     member _.Zero() : Draft<DatasetIsMissing, ModelIsMissing, MethodsAreMissing> = { Said = empty }
@@ -74,6 +74,11 @@ type ExperimentBuilder(name: string) =
     [<CustomOperation "limit">]
     member _.Limit(draft: Draft<'dataset, 'model, 'methods>, images: int) : Draft<'dataset, 'model, 'methods> =
         { Said = { draft.Said with Limit = images } }
+
+    /// Image folders: the side in pixels to which every image is cropped and resized.
+    [<CustomOperation "imageSize">]
+    member _.ImageSize(draft: Draft<'dataset, 'model, 'methods>, pixels: int) : Draft<'dataset, 'model, 'methods> =
+        { Said = { draft.Said with Size = Some pixels } }
 
     /// How to train: `train { Train.defaults with Epochs = Some 30 }`.
     [<CustomOperation "train">]

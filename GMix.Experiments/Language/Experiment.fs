@@ -46,6 +46,8 @@ type Experiment =
       Data: string option
       /// A class-balanced part of the training images; 0 for all.
       Limit: int
+      /// Image folders: crop and resize to this many pixels; None keeps their own size.
+      Size: int option
       Models: ModelSpec list
       Methods: MethodSpec list
       Train: Train
@@ -145,7 +147,14 @@ module Experiment =
                   for seed in experiment.Seeds do
                       for spec in experiment.Methods do
                           let train, method = Method.resolve { experiment.Train with Threads = threads model.Name } spec
-                          let setup = { Dataset = dataset; Data = experiment.Data; Limit = experiment.Limit; Model = model.Name; Train = train }
+                          let setup =
+                              { Setup.defaults with
+                                  Dataset = dataset
+                                  Data = experiment.Data
+                                  Limit = experiment.Limit
+                                  Size = experiment.Size
+                                  Model = model.Name
+                                  Train = train }
                           { Config = Resolve.config setup method seed
                             Preset = train.Preset
                             Method = method

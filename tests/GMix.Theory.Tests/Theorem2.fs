@@ -66,7 +66,7 @@ let ``T2a EXACT: the mean sensitivity of B plus is at least that of B, which is 
         if minus.Length > 0 && meanAt minus s > whole + 1e-14 then broken $"S of B- {meanAt minus s} is above S of B {whole}")
 
 [<Fact; Trait("kind", Exact)>]
-let ``T2b EXACT: the batch loss is the weighted mean of its parts' losses, at w and at w + eps`` () =
+let ``T2b EXACT: the batch loss is the weighted mean of the losses of its parts, at w and at w + eps`` () =
     everywhere SelectionScore.Sharpness (fun l plus minus ->
         if minus.Length > 0 then
             let kept = share plus l

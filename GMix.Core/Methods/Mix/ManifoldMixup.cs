@@ -43,8 +43,15 @@ public sealed record ManifoldMixup(double Alpha = 2, IReadOnlyList<int>? Layers 
     {
         if (draw.Permutation is null || draw.Stage == 0) return new Mixup(Alpha).Apply(batch, draw, scorer);
         var partner = Tensor.From(draw.Permutation, [draw.Permutation.Length], batch.Labels.Device);
-        var targets = new Targets(batch.Labels, batch.Labels.Rows(partner), Mixup.Weights(draw, batch));
-        return new(batch.Images, targets) { Stage = draw.Stage, AtStage = (stage, h) => stage == draw.Stage ? h * draw.Lambda + h.Rows(partner) * (1 - draw.Lambda) : h };
+        var lambda = Mixup.Weights(draw, batch);
+        return new(batch.Images, new Targets(batch.Labels, batch.Labels.Rows(partner), lambda)) { Stage = draw.Stage, AtStage = (stage, h) => stage == draw.Stage ? Mixed(h) : h };
+
+        Tensor Mixed(Tensor h)
+        {
+            // activations may be bfloat16 where images are float32
+            var w = lambda.View([batch.Count, .. Enumerable.Repeat(1L, h.Rank - 1)]).To(h.DType);
+            return h * w + h.Rows(partner) * (1 - w);
+        }
     }
 
     /// <inheritdoc/>

@@ -108,6 +108,51 @@ public sealed class ArchiveTests
     }
 
     [Fact]
+    public void Wrong_checksums_of_archives_are_found()
+    {
+        using TempFolder temp = TestData.Made("cifar10", 5, 1);
+        Directory.CreateDirectory(temp.At("cut"));
+        Archives.TarFolder(temp.At("cifar-10-batches-bin"), temp.At("cut", "a.tar.gz"));
+        byte[] gzip = File.ReadAllBytes(temp.At("cut", "a.tar.gz"));
+        gzip[^8] ^= 1;
+        File.WriteAllBytes(temp.At("cut", "a.tar.gz"), gzip);
+        Assert.Throws<DataFormatException>(() => Datasets.Open("cifar10", temp.At("cut"), temp.Options));
+        File.Delete(temp.At("cut", "a.tar.gz"));
+
+        // Stored without compression, a changed pixel is nothing that inflating could notice.
+        System.IO.Compression.ZipFile.CreateFromDirectory(temp.At("cifar-10-batches-bin"), temp.At("cut", "a.zip"), System.IO.Compression.CompressionLevel.NoCompression, true);
+        byte[] zip = File.ReadAllBytes(temp.At("cut", "a.zip"));
+        byte[] pixels = File.ReadAllBytes(temp.At("cifar-10-batches-bin", "data_batch_2.bin"));
+        zip[zip.AsSpan().IndexOf(pixels.AsSpan(100, 64)) + 5] ^= 1;
+        File.WriteAllBytes(temp.At("cut", "a.zip"), zip);
+        DataFormatException error = Assert.Throws<DataFormatException>(() => Datasets.Open("cifar10", temp.At("cut"), temp.Options));
+        Assert.EndsWith("data_batch_2.bin", error.File);
+        Assert.Contains("checksum", error.Message);
+    }
+
+    [Fact]
+    public void Archives_that_open_with_a_dot_or_small_files_are_found_and_others_are_not()
+    {
+        using TempFolder temp = new();
+        TarEntry wanted = Archives.FileEntry("./stl10_binary/class_names.txt", [1]);
+        Archives.Tar(temp.At("a.tgz"), new PaxTarEntry(TarEntryType.Directory, "./"), Archives.FileEntry("._stl10_binary", [0]), wanted);
+        Archives.Tar(temp.At("b.tgz"), Archives.FileEntry("stl10_binary_other/x", [1]));
+        Assert.True(ArchiveFolder.Holds(temp.At("a.tgz"), "stl10_binary"));
+        Assert.False(ArchiveFolder.Holds(temp.At("b.tgz"), "stl10_binary"));
+        Assert.False(ArchiveFolder.Holds(temp.At("none.tgz"), "stl10_binary"));
+    }
+
+    [Fact]
+    public void A_relative_folder_lists_its_files_like_an_absolute_one()
+    {
+        using TempFolder temp = TestData.Made("cifar10", 1, 1);
+        DiskFolder absolute = new(temp.At("cifar-10-batches-bin")), relative = new(Path.GetRelativePath(Environment.CurrentDirectory, temp.At("cifar-10-batches-bin")) + "/");
+        Assert.Equal(absolute.Files(""), relative.Files(""));
+        Assert.Contains("data_batch_1.bin", relative.Files(""));
+        Assert.Equal(absolute.Fingerprint(), relative.Fingerprint());
+    }
+
+    [Fact]
     public void A_truncated_archive_says_where()
     {
         using TempFolder temp = TestData.Made("cifar10", 5, 1);

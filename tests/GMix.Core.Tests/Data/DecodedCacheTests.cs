@@ -13,14 +13,16 @@ public sealed class DecodedCacheTests
         DiskFolder folder = new(Directory.CreateDirectory(temp.At("data")).FullName);
         File.WriteAllText(temp.At("data", "a"), "one");
         int built = 0;
-        (ImageSet Train, ImageSet Test) Open() => DecodedCache.GetOrBuild(temp.At("cache"), "test", folder, () =>
+        (ImageSet Train, ImageSet Test, string Note) Open() => DecodedCache.GetOrBuild(temp.At("cache"), "test", folder, () =>
         {
             built++;
-            return SyntheticImages.Generate(20, 10, 3);
+            (ImageSet train, ImageSet test) = SyntheticImages.Generate(20, 10, 3);
+            return (train, test, "a note");
         });
 
-        (ImageSet first, ImageSet firstTest) = Open();
-        (ImageSet second, ImageSet secondTest) = Open();
+        (ImageSet first, ImageSet firstTest, _) = Open();
+        (ImageSet second, ImageSet secondTest, string note) = Open();
+        Assert.Equal("a note", note);
         Assert.Equal(1, built);
         Assert.True(TestData.SameImages(first, second) && TestData.SameImages(firstTest, secondTest));
         Assert.Equal(first.Name, second.Name);
@@ -36,7 +38,7 @@ public sealed class DecodedCacheTests
             byte[] bad = [.. good];
             bad[at] ^= 0x40;
             File.WriteAllBytes(file, bad);
-            (ImageSet again, _) = Open();
+            (ImageSet again, _, _) = Open();
             Assert.Equal(++expected, built);
             Assert.True(TestData.SameImages(first, again));
         }
@@ -69,8 +71,48 @@ public sealed class DecodedCacheTests
     {
         using TempFolder temp = new();
         File.WriteAllText(temp.At("file"), "a file where the cache folder should be");
-        (ImageSet train, _) = DecodedCache.GetOrBuild(temp.At("file"), "test", new DiskFolder(temp.Path), () => SyntheticImages.Generate(10, 10, 3));
+        (ImageSet made, _) = SyntheticImages.Generate(10, 10, 3);
+        (ImageSet train, _, _) = DecodedCache.GetOrBuild(temp.At("file"), "test", new DiskFolder(temp.Path), () => (made, made, ""));
         Assert.Equal(10, train.Count);
+    }
+
+    [Fact]
+    public void Sets_too_large_for_an_array_are_decoded_into_a_file_without_a_name()
+    {
+        using TempFolder temp = new();
+        (ImageSet made, _) = SyntheticImages.Generate(10, 10, 3);
+        ImageSet Large()
+        {
+            PixelBuffer pixels = PixelBuffer.AllocateScratch(made.Pixels.Length, temp.At("cache"), arrayLimit: 100);
+            Assert.True(pixels.IsMapped);
+            made.Pixels.AsSpan(0, (int)made.Pixels.Length).CopyTo(pixels.Writable(0, (int)pixels.Length));
+            return new ImageSet("large", pixels, 10, 3, 32, 32, made.Labels, made.ClassNames);
+        }
+
+        ImageSet built = Large();
+        Assert.Empty(Directory.GetFiles(temp.At("cache")));
+        (ImageSet train, ImageSet test, _) = DecodedCache.GetOrBuild(temp.At("cache"), "test", new DiskFolder(temp.Path), () => (built, Large(), ""));
+        Assert.NotSame(built, train);
+        Assert.True(TestData.SameImages(made, train) && TestData.SameImages(made, test));
+        Assert.Throws<ObjectDisposedException>(() => built.Image(0).Length);
+        Assert.Equal(2, Directory.GetFiles(temp.At("cache")).Length);
+    }
+
+    [Fact]
+    public void A_cached_archive_is_not_read_again()
+    {
+        using TempFolder temp = TestData.Made("cifar10", 5, 1);
+        Directory.CreateDirectory(temp.At("only"));
+        string archive = temp.At("only", "cifar-10-binary.tar.gz");
+        Archives.TarFolder(temp.At("cifar-10-batches-bin"), archive);
+        ImageSet first = Datasets.Open("cifar10", archive, temp.Options).Train;
+        // Other bytes under the same size and time: were they read, opening would fail.
+        DateTime time = File.GetLastWriteTimeUtc(archive);
+        File.WriteAllBytes(archive, new byte[new FileInfo(archive).Length]);
+        File.SetLastWriteTimeUtc(archive, time);
+        DatasetSplits again = Datasets.Open("cifar10", archive, temp.Options);
+        Assert.True(TestData.SameImages(first, again.Train));
+        Assert.Equal("synthetic", again.Source.Kind);
     }
 
     [Fact]
@@ -79,13 +121,12 @@ public sealed class DecodedCacheTests
         using TempFolder temp = new();
         (ImageSet train, _) = SyntheticImages.Generate(10, 10, 3);
         byte[] source = new byte[32];
-        DecodedCache.Save(temp.At("a.pix"), source, train);
+        DecodedCache.Save(temp.At("a.pix"), source, train, "");
         byte[] good = File.ReadAllBytes(temp.At("a.pix"));
         Fuzz.Run("cache", good, bytes =>
         {
             File.WriteAllBytes(temp.At("b.pix"), bytes);
-            ImageSet? loaded = DecodedCache.TryLoad(temp.At("b.pix"), source);
-            if (loaded is not null)
+            if (DecodedCache.TryLoad(temp.At("b.pix"), source) is var (loaded, _))
             {
                 // Padding between header and pixels is the only part that may change unnoticed.
                 Assert.True(TestData.SameImages(train, loaded));

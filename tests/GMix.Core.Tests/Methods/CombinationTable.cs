@@ -28,7 +28,8 @@ public class CombinationTable
     public void Works_or_is_refused_by_name(int mixNumber)
     {
         var mix = mixes[mixNumber];
-        using var lab = new Lab(count: 6);
+        // ten examples: γ n is whole for every γ in the table, so that costs are exact
+        using var lab = new Lab(count: 10);
         var before = Lab.Bits(lab.Network.Parameters.Value);
         foreach (var perturb in perturbs)
             foreach (var combine in combines)
@@ -49,13 +50,16 @@ public class CombinationTable
                     continue;
                 }
                 using var step = new MethodStep(lab.Network, method);
+                var (forwards, backwards) = (0.0, 0.0);
                 for (var t = 0; t < 2; t++)
                 {
                     using var scope = new TensorScope();
                     var result = step.Run(lab.Batch, lab.At(method, t));
                     Assert.True(result.Direction.AllFinite().Item() != 0, $"{method}");
                     Assert.Equal(lab.Network.Parameters.Length, result.Direction.Count);
+                    (forwards, backwards) = (forwards + result.Forwards / 2, backwards + result.Backwards / 2);
                 }
+                Assert.True(Math.Abs(method.Cost.Forwards - forwards) + Math.Abs(method.Cost.Backwards - backwards) < 1e-12, $"{method} promises {method.Cost} and ran {new Cost(forwards, backwards)}");
                 Assert.True(before.AsSpan().SequenceEqual(Lab.Bits(lab.Network.Parameters.Value)), $"{method} moved the weights");
             }
     }

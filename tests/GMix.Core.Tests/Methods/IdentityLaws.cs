@@ -182,6 +182,25 @@ public class IdentityLaws
     }, 15);
 
     [Fact]
+    public void LookSam_refreshes_every_time() => Property.Holds(s =>
+    {
+        using var lab = new Lab(s);
+        using var other = new Lab(s);
+        var method = Lab.Of(none, new Sam(s.Rho) { When = new When(2) }, new LookSam(0.7));
+        using var step = new MethodStep(lab.Network, method);
+        for (var t = 0; t < 8; t += 2)
+        {
+            var g = other.Step(Lab.Of(none, still, all)).Direction;
+            var perturbed = other.Step(Lab.Of(none, new Sam(s.Rho), all)).Direction;
+            Close.Bitwise(perturbed, step.Run(lab.Batch, lab.At(method, t)).Direction);
+            var kept = step.State.Values.Single().Value;
+            Close.Equal(perturbed - g * (perturbed.Dot(g).Item() / g.Dot(g).Item()), kept, 1e-8);
+            using var noGrad = Autograd.NoGrad();
+            foreach (var l in (Lab[])[lab, other]) l.Network.Parameters.Value.AddInPlace(g, -0.1);
+        }
+    }, 6);
+
+    [Fact]
     public void Clean_ascent_climbs_the_unmixed_loss() => Property.Holds(s =>
     {
         var draw = DrawFor(s, new Mixup(s.Alpha));
@@ -200,6 +219,29 @@ public class IdentityLaws
     }, 15);
 
     [Fact]
+    public void Outside_its_time_a_perturbation_costs_and_changes_nothing() => Property.Holds(s =>
+    {
+        var method = Lab.Of(new Mixup(s.Alpha), new Sam(s.Rho) { When = new When(3, 2) }, new Decomposed(s.Gamma));
+        foreach (var (epoch, number, perturbs) in ((int, long, bool)[])[(0, 0, false), (1, 3, false), (2, 6, true), (2, 7, false), (3, 9, true)])
+        {
+            using var lab = new Lab(s);
+            using var other = new Lab(s);
+            using var step = new MethodStep(lab.Network, method);
+            var at = lab.At(method, number, epoch);
+            var result = step.Run(lab.Batch, at);
+            Assert.Equal(perturbs, result.EpsilonNorm is not null);
+            if (perturbs) continue;
+            Assert.Equal((1.0, 1.0), (result.Forwards, result.Backwards));
+            Close.Bitwise(other.Step(Lab.Of(new Mixup(s.Alpha), still, all), at.Draw).Direction, result.Direction);
+        }
+        // nothing is kept before the first refresh
+        using var early = new Lab(s);
+        var look = Lab.Of(none, new Sam(s.Rho) { When = new When(2) }, new LookSam());
+        using var lookStep = new MethodStep(early.Network, look);
+        Close.Bitwise(Run(s, none, still, all).Direction, lookStep.Run(early.Batch, early.At(look, 1)).Direction);
+    }, 10);
+
+    [Fact]
     public void Weights_scope_leaves_biases_and_BatchNorm_in_place()
     {
         using var lab = new Lab("wrn-10-1");
@@ -210,6 +252,36 @@ public class IdentityLaws
         {
             var moved = seen[0].AsSpan((int)part.Offset, (int)part.Parameter.Count).ContainsAnyExcept(0.0);
             Assert.Equal(part.Parameter.Shape.Length > 1, moved);
+        }
+    }
+
+    [Fact]
+    public void Masks_keep_a_share_of_the_weights_and_the_mean_of_epsilon()
+    {
+        using var lab = new Lab("wrn-10-1");
+        var (weights, g) = (lab.Network.Parameters, lab.Step(Lab.Of(none, still, all)).Direction);
+        var whole = new Sam(0.1).Epsilon(weights, g, lab.At(Lab.Of(none, still, all))).ToDoubles();
+        foreach (var perElement in (bool[])[false, true])
+        {
+            var kept = 0.0;
+            const int trials = 60;
+            for (var t = 0; t < trials; t++)
+            {
+                using var scope = new TensorScope();
+                var at = new StepContext(0, t, 0.1, 0.1, new Draw { Seed = (ulong)t });
+                var masked = new MaskedSam(0.1, 0.6, perElement).Epsilon(weights, g, at).ToDoubles();
+                foreach (var part in weights.Parts)
+                {
+                    var (from, count) = ((int)part.Offset, (int)part.Parameter.Count);
+                    var on = Enumerable.Range(from, count).Count(i => masked[i] != 0);
+                    // a tensor is masked as one, unless elements are
+                    if (!perElement) Assert.True(on == 0 || on == Enumerable.Range(from, count).Count(i => whole[i] != 0));
+                    kept += perElement ? on / (double)weights.Length : on > 0 ? 1.0 / weights.Parts.Count : 0;
+                }
+                for (var i = 0; i < whole.Length; i++)
+                    if (masked[i] != 0) Assert.Equal(whole[i] / 0.6, masked[i], 1e-14);
+            }
+            Assert.Equal(0.6, kept / trials, 0.05);
         }
     }
 

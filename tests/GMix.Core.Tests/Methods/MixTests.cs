@@ -52,6 +52,34 @@ public class MixTests
     }
 
     [Fact]
+    public void CutMix_draws_its_box_as_published()
+    {
+        var sides = new HashSet<int>();
+        for (var t = 0; t < 300; t++)
+        {
+            var draw = new CutMix(1, 1).Draw(new CounterRandom(9, DrawStream.Mix, 0, t), 4, 32, 24);
+            var stream = new CounterRandom(9, DrawStream.Mix, 0, t);
+            stream.NextDouble();
+            var ratio = Math.Sqrt(1 - stream.NextBeta(1, 1));
+            var (y, x) = (stream.NextInt(32), stream.NextInt(24));
+            var (high, wide) = ((int)Math.Truncate(32 * ratio) / 2, (int)Math.Truncate(24 * ratio) / 2);
+            Assert.Equal(new Rectangle(Math.Max(0, y - high), Math.Min(32, y + high), Math.Max(0, x - wide), Math.Min(24, x + wide)), draw.Box);
+            Assert.Equal(1 - draw.Box!.Value.Area / (32.0 * 24), draw.Lambda, 1e-15);
+            sides.Add(draw.Box.Value.Bottom - draw.Box.Value.Top);
+        }
+        Assert.True(sides.Count > 20);
+    }
+
+    [Fact]
+    public void CutMix_with_an_empty_box_changes_nothing()
+    {
+        using var lab = new Lab();
+        var mixed = new CutMix().Apply(lab.Batch, new Draw { Permutation = [8, 7, 6, 5, 4, 3, 2, 1, 0], Box = new Rectangle(3, 3, 5, 5) }, new NoScorer());
+        Close.Bitwise(lab.Batch.Images, mixed.Inputs);
+        Assert.All(mixed.Targets.Lambda!.ToDoubles(), l => Assert.Equal(1, l));
+    }
+
+    [Fact]
     public void CutMix_refuses_a_box_beyond_the_image()
     {
         using var lab = new Lab();

@@ -1,5 +1,6 @@
 using GMix.Methods;
 using GMix.Nn;
+using GMix.Torch;
 using Xunit;
 
 namespace GMix.Core.Tests.Methods;
@@ -58,7 +59,7 @@ public class OptionTests
             ["perturb"] = "weights", ["ascent-on"] = "clean", ["eta"] = "0.5", ["asam-weights-only"] = "true", ["normalize"] = "true", ["aace-target"] = "uniform", ["aace-threshold"] = "0.2", ["beta"] = "0.3", ["mask-per-element"] = "true",
             ["step-size"] = "0.4", ["ascent-steps"] = "3", ["ball-per-tensor"] = "true", ["gamma"] = "0.35", ["kappa"] = "-1", ["subset"] = "reuse", ["score"] = "random", ["rounding"] = "ceil", ["minus-at-base"] = "true", ["minus-by-batch"] = "true",
             ["alpha-g"] = "0.9", ["balance"] = "0.3", ["normalize-base"] = "true", ["look-alpha"] = "0.1", ["label-smoothing"] = "0.1", ["later-statistics"] = "update",
-            ["sigma"] = "0.9",
+            ["sigma"] = "0.9", ["loss"] = "binary-on-softmax",
         };
         Assert.Equal(HyperParameters.All.Select(p => p.Flag).Order(), other.Keys.Order());
         foreach (var (flag, text) in other)
@@ -140,6 +141,34 @@ public class OptionTests
         // (1 − s) l + s · mean over classes of −ln p
         var expected = plain.LossesAtW * 0.9 - 0.1 * plain.Logits.LogSoftmax(1).Mean([1]);
         Close.Equal(expected, smooth.LossesAtW, 1e-12);
+    }
+
+    [Fact]
+    public void Binary_loss_is_that_of_each_class()
+    {
+        using var lab = new Lab(count: 4, classes: 3);
+        var mixed = new Targets(Tensor.From([0L, 1, 2, 0], 4), Tensor.From([1L, 1, 0, 2], 4), Tensor.From([0.3, 0.6, 1, 0], 4));
+        var logits = Tensor.From([0.1, -2, 1, 3, 0, -1, 0.5, 0.5, 0.5, -1, 2, 0], 4, 3);
+        var expected = new double[4];
+        foreach (var smoothing in (double[])[0, 0.1])
+        {
+            for (var i = 0; i < 4; i++)
+            {
+                var z = logits.ToDoubles().AsSpan(3 * i, 3).ToArray();
+                var p = z.Select(v => Math.Exp(v) / z.Sum(Math.Exp)).ToArray();
+                var y = new double[3];
+                y[mixed.A.ToArray<long>()[i]] += mixed.Lambda!.ToDoubles()[i];
+                y[mixed.B!.ToArray<long>()[i]] += 1 - mixed.Lambda.ToDoubles()[i];
+                expected[i] = Enumerable.Range(0, 3).Average(k => (1 - smoothing) * y[k] + smoothing / 3 is var t ? -t * Math.Log(p[k]) - (1 - t) * Math.Log(1 - p[k]) : 0);
+            }
+            Close.Equal(expected, new Loss(smoothing, LossKind.BinaryOnSoftmax).PerExample(logits, mixed).ToDoubles(), 1e-12);
+        }
+        // a certain and wrong answer costs much, and its gradient is finite
+        var certain = Tensor.From([900.0, 0], 1, 2);
+        certain.RequiresGrad = true;
+        var loss = new Loss(0, LossKind.BinaryOnSoftmax).PerExample(certain, new Targets(Tensor.From([1L], 1)));
+        Assert.True(loss.Item() > 400);
+        Assert.True(Autograd.Gradients(loss.Sum(), [certain])[0].AllFinite().Item() != 0);
     }
 
     private static HyperParameter Parameter(string flag) => HyperParameters.All.Single(p => p.Flag == flag);

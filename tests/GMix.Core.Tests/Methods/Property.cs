@@ -1,5 +1,7 @@
+using System.Text.RegularExpressions;
 using FsCheck;
 using FsCheck.Fluent;
+using Xunit;
 
 namespace GMix.Core.Tests.Methods;
 
@@ -32,3 +34,33 @@ internal static class Property
 
 /// <summary>A random net, batch and hyper-parameters.</summary>
 internal sealed record Scenario(string Model, int Count, int Classes, int Seed, double Rho, double Gamma, double Alpha, double Kappa);
+
+/// <summary>The way back to a failure.</summary>
+public class PropertyTests
+{
+    [Fact]
+    public void A_failing_law_says_how_to_see_it_again()
+    {
+        var seen = new List<Scenario>();
+        var message = Assert.ThrowsAny<Exception>(() => Property.Holds(Law, 100)).Message;
+        var failed = seen[^1];
+        var replay = Regex.Match(message, @"\((\d+),\s*(\d+)(?:,\s*\d+)?\)");
+        Assert.True(replay.Success, message);
+        Assert.Contains(failed.ToString(), message);
+        var before = Environment.GetEnvironmentVariable("GMIX_REPLAY");
+        try
+        {
+            Environment.SetEnvironmentVariable("GMIX_REPLAY", $"{replay.Groups[1].Value},{replay.Groups[2].Value}");
+            seen.Clear();
+            Assert.ThrowsAny<Exception>(() => Property.Holds(Law, 100));
+            Assert.Equal(failed, seen[0]);
+        }
+        finally { Environment.SetEnvironmentVariable("GMIX_REPLAY", before); }
+
+        void Law(Scenario s)
+        {
+            seen.Add(s);
+            if (s.Count > 8) throw new InvalidOperationException("too many");
+        }
+    }
+}
