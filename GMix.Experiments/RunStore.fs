@@ -67,7 +67,8 @@ module RunStore =
     let writeAtomically (path: string) (text: string) =
         try
             Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath path)) |> ignore
-            let temporary = $"{path}.{Environment.ProcessId}.tmp"
+            // two threads of one process may write the same file at once
+            let temporary = $"{path}.{Environment.ProcessId}-{Environment.CurrentManagedThreadId}.tmp"
             do
                 use stream = new FileStream(temporary, FileMode.Create, FileAccess.Write, FileShare.None)
                 stream.Write(ReadOnlySpan(UTF8Encoding(false).GetBytes text))

@@ -16,13 +16,13 @@ type ModelIsMissing = class end
 type MethodsAreMissing = class end
 
 /// The data sets have been said.
-type DatasetIsGiven = class end
+type DatasetIsGiven = interface end
 
 /// The models have been said.
-type ModelIsGiven = class end
+type ModelIsGiven = interface end
 
 /// The methods have been said.
-type MethodsAreGiven = class end
+type MethodsAreGiven = interface end
 
 /// An experiment on the way; its type says which words are still missing.
 [<NoEquality; NoComparison>]
@@ -90,7 +90,9 @@ type ExperimentBuilder(name: string) =
     member _.Seeds(draft: Draft<'dataset, 'model, 'methods>, seeds: int list) : Draft<'dataset, 'model, 'methods> =
         { Said = { draft.Said with Seeds = seeds } }
 
-    member _.Run(draft: Draft<DatasetIsGiven, ModelIsGiven, MethodsAreGiven>) : Experiment = draft.Said
+    // constraints, not the types themselves: so the compiler names the one word that is missing
+    member _.Run(draft: Draft<'dataset, 'model, 'methods> when 'dataset :> DatasetIsGiven and 'model :> ModelIsGiven and 'methods :> MethodsAreGiven) : Experiment =
+        draft.Said
 
 /// `method "name" { mix (Mixup 1.0); perturb (Sam 0.05 |> fromEpoch 150); combine (Decomposed 0.5) }`; a word that is not said changes nothing.
 type MethodBuilder(name: string) =

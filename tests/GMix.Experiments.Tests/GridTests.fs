@@ -36,13 +36,14 @@ let ``complete runs are skipped, and a changed experiment makes new runs beside 
     let folder = freshFolder "grid-skip"
     let first = train folder [ tiny ]
     Assert.Equal((4, 0, 0), (first.Runs.Length, first.Failed.Length, first.Skipped))
+    let trained = first.Runs |> List.map written
     let again = train folder [ tiny ]
     Assert.Equal((4, 4), (again.Runs.Length, again.Skipped))
-    Assert.Equal<DateTime list>(first.Runs |> List.map written, again.Runs |> List.map written)
+    Assert.Equal<DateTime list>(trained, again.Runs |> List.map written)
     let changed = train folder [ epochs 3 tiny ]
     Assert.Equal((4, 0), (changed.Runs.Length, changed.Skipped))
     Assert.Equal(8, (RunStore.list folder).Length)
-    Assert.Equal<DateTime list>(first.Runs |> List.map written, first.Runs |> List.map written)
+    Assert.Equal<DateTime list>(trained, first.Runs |> List.map written)
     // two experiments of one name share what is equal
     let both = train folder [ tiny; epochs 3 tiny; tiny ]
     Assert.Equal((8, 8), (both.Runs.Length, both.Skipped))
@@ -53,13 +54,14 @@ let ``a failed run does not keep the others from training, is listed, and is ret
     let first = train folder [ diverging { tiny with Seeds = [ 0 ] }; tiny ]
     Assert.Equal((4, 2), (first.Runs.Length, first.Failed.Length))
     Assert.All(first.Failed, fun (_, reason) -> Assert.Contains("epoch", reason))
-    let stamp (run: Run, _) = File.GetLastWriteTimeUtc(RunStore.failurePath run.Folder)
+    let stamp (run: Run, _: string) = File.GetLastWriteTimeUtc(RunStore.failurePath run.Folder)
+    let failed = first.Failed |> List.map stamp
     let again = train folder [ diverging { tiny with Seeds = [ 0 ] }; tiny ]
     Assert.Equal((4, 2, 4), (again.Runs.Length, again.Failed.Length, again.Skipped))
-    Assert.Equal<DateTime list>(first.Failed |> List.map stamp, again.Failed |> List.map stamp)
+    Assert.Equal<DateTime list>(failed, again.Failed |> List.map stamp)
     let retried = Grid.run { options folder with Retry = true } [ diverging { tiny with Seeds = [ 0 ] }; tiny ] CancellationToken.None
     Assert.Equal(2, retried.Failed.Length)
-    Assert.All(List.zip first.Failed retried.Failed, fun (a, b) -> Assert.True(stamp b > stamp a))
+    Assert.All(List.zip failed retried.Failed, fun (before, run) -> Assert.True(stamp run > before))
 
 [<Fact>]
 let ``fail-fast leaves the rest untouched`` () =
@@ -82,7 +84,7 @@ let ``bad input is refused before a file is written`` () =
 [<InlineData 2>]
 let ``a stopped grid goes on bitwise`` (workers: int) =
     let folder = freshFolder $"grid-stop-{workers}"
-    let long = epochs 60 { tiny with Seeds = [ 0 ] }
+    let long = epochs 40 { tiny with Seeds = [ 0 ] }
     let whole = train (Path.Combine(folder, "whole")) [ long ]
     let root = Path.Combine(folder, "stopped")
     use source = new CancellationTokenSource()
@@ -122,14 +124,14 @@ let ``a worker's failure is listed with its reason`` () =
 [<Fact>]
 let ``two runners on one folder never train a run twice`` () =
     let folder = freshFolder "grid-two"
-    let long = epochs 30 tiny
-    let lines = [ for _ in 1..2 -> Task.Run(fun () -> Grid.run { options folder with Workers = Some 2 } [ long ] CancellationToken.None) ]
+    let long = epochs 20 tiny
+    let lines = [ for workers in 1..2 -> Task.Run(fun () -> Grid.run { options folder with Workers = Some workers } [ long ] CancellationToken.None) ]
     let results = lines |> List.map (fun t -> t.Result)
     for result in results do
         Assert.Equal((4, 0), (result.Runs.Length, result.Failed.Length))
     // an epoch that was trained twice would have been written twice
     for run in RunStore.list folder do
-        Assert.Equal(30, File.ReadAllLines(RunStore.epochsPath run.Folder).Length)
+        Assert.Equal(20, File.ReadAllLines(RunStore.epochsPath run.Folder).Length)
 
 [<Fact>]
 let ``a lock left by a dead process holds nobody`` () =
@@ -150,6 +152,6 @@ let ``runs are found by words and removed`` () =
     Assert.Equal(4, (fitting [ "complete" ]).Length)
     Assert.Empty(fitting [ "failed" ])
     let one = fitting [ "vanilla"; "seed=0" ]
-    Assert.Equal<Run list>(one, fitting [ one.Head.Id.Substring(0, 8) ])
+    Assert.Equal<string list>([ one.Head.Id ], fitting [ one.Head.Id.Substring(0, 8) ] |> List.map (fun r -> r.Id))
     RunsCommand.remove one
     Assert.Equal(3, (RunStore.list folder).Length)
