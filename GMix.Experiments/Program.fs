@@ -206,7 +206,12 @@ let main args =
         if result.Errors.Count > 0 then
             let verbs = result.CommandResult.Command
             let help = if verbs :? RootCommand then "gmix --help" else $"gmix {verbs.Name} --help"
-            complain $"{result.Errors[0].Message.TrimEnd('.')} (see {help})"
+            // what is there and should not be tells a person more than what is not there
+            let wrong =
+                match Seq.tryHead result.UnmatchedTokens with
+                | Some word -> $"there is no verb or flag '{word}' here"
+                | None -> result.Errors[0].Message.TrimEnd '.'
+            complain $"{wrong} (see {help})"
         else
             result.Invoke(InvocationConfiguration(EnableDefaultExceptionHandler = false))
     with
