@@ -21,7 +21,7 @@ module RunsCommand =
 
     let table (runs: Run list) : Table =
         { Title = "Runs"
-          Scale = $"{runs.Length}"
+          Scale = (if runs.Length = 1 then "1 run" else $"{runs.Length} runs")
           Columns = [ "Run"; "Experiment"; "Data"; "Model"; "Method"; "Seed"; "State"; "Best Acc" ]
           Rows =
             [ for run in runs do
