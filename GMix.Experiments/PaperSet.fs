@@ -94,10 +94,10 @@ module PaperSet =
           Remarks = scaleRemarks script }
 
     let figureFour (script: Script) =
-        let batches = Script.pick script [ 25; 50; 100 ] [ 25; 50; 100; 200 ] [ 32; 64; 128; 256; 512 ]
+        let batches = Script.pick script [ 25; 50; 100 ] [ 25; 50; 100 ] [ 32; 64; 128; 256; 512 ]
         [ for panel in swept do
               for batch in batches do
-                  at script (Script.pick script [ Method.vanilla; Method.dgmix ] Method.paper Method.paper) (fun t -> { t with Batch = batch }) panel ]
+                  at script (Script.pick script [ Method.vanilla; Method.dgmix ] [ Method.vanilla; Method.gmix; Method.dgmix ] Method.paper) (fun t -> { t with Batch = batch }) panel ]
         |> fun experiments -> sweep "Figure 4: batch size" "batch" "batch size" (fun g -> Some(float g.Settings.Batch)) experiments script
 
     let figureFive (script: Script) =
