@@ -2,24 +2,13 @@ module GMix.Experiments.Program
 
 open System
 open System.CommandLine
+open System.Diagnostics
 open System.IO
 open System.Linq
-open System.Runtime.InteropServices
-open System.Threading
 open GMix
 open GMix.Torch
 
 let private paperMethods = [ "vanilla"; "sam"; "mixup"; "gmix"; "bgmix"; "dgmix" ]
-
-/// Cancelled by Ctrl-C or SIGTERM: training stops after the current step, with a checkpoint.
-let private stopping () =
-    let source = new CancellationTokenSource()
-    let stop (context: PosixSignalContext) =
-        // a second signal ends the process at once
-        context.Cancel <- not source.IsCancellationRequested
-        source.Cancel()
-    let handlers = [ for s in [ PosixSignal.SIGINT; PosixSignal.SIGTERM ] -> PosixSignalRegistration.Create(s, stop) ]
-    source.Token, { new IDisposable with member _.Dispose() = for h in handlers do h.Dispose() }
 
 let private command (args: string array) =
     let quoted (word: string) = if word |> Seq.forall (fun c -> Char.IsLetterOrDigit c || "-_./,:=+".Contains c) && word <> "" then word else "'" + word + "'"
@@ -47,7 +36,7 @@ let private nameOf result word = Flags.get result Flags.name |> Option.defaultWi
 let private compareVerb args =
     verb "compare" "Train several methods on the same data; a table and an HTML report at the end.\n  gmix compare --dataset cifar10 --data DIR --model wrn-16-2 --methods vanilla,mixup,dgmix --epochs 3"
         ((Flags.methods :> System.CommandLine.Option) :: (Flags.seeds :> System.CommandLine.Option) :: Flags.training) [] (fun result ->
-            let token, handlers = stopping ()
+            let token, handlers = Signals.stopping ()
             use _ = handlers
             let methods = Flags.get result Flags.methods |> Option.defaultValue paperMethods
             let seeds = Flags.get result Flags.seeds |> Option.defaultValue [ 0 ]
@@ -56,7 +45,7 @@ let private compareVerb args =
 let private trainVerb args =
     verb "train" "Train one method; checkpoint after every epoch.\n  gmix train --method dgmix --model wrn-16-2 --epochs 10"
         ((Flags.method :> System.CommandLine.Option) :: (Flags.seed :> System.CommandLine.Option) :: Flags.training) [] (fun result ->
-            let token, handlers = stopping ()
+            let token, handlers = Signals.stopping ()
             use _ = handlers
             let method = Flags.get result Flags.method |> Option.defaultValue "vanilla"
             let seed = Flags.get result Flags.seed |> Option.defaultValue 0
@@ -65,22 +54,25 @@ let private trainVerb args =
 let private resumeVerb args =
     let path = Argument<string>("RUN", Description = "a run's folder, or an experiment's")
     verb "resume" "Continue what was interrupted, bit for bit as if it had not been.\n  gmix resume runs/train-20261231-235959" [] [ path ] (fun result ->
-        let token, handlers = stopping ()
+        let token, handlers = Signals.stopping ()
         use _ = handlers
         Compare.resume (result.GetValue path) (command args) token |> ended)
 
 let private reportVerb args =
     let paths = Argument<string array>("RUNS", Description = "folders of runs or experiments", Arity = ArgumentArity.OneOrMore)
     let output = Flags.text "--output" "FILE" "the report's file (default report.html in the first folder)"
-    verb "report" "Table and HTML report of runs that exist.\n  gmix report runs/compare-20261231-235959" [ output ] [ paths ] (fun result ->
+    let json = Flags.switch "--json" "one line for programs instead of tables: means and deviations per data set, model and method"
+    verb "report" "Table and HTML report of runs that exist.\n  gmix report runs/compare-20261231-235959" [ output; json ] [ paths ] (fun result ->
         let folders = result.GetValue paths |> List.ofArray
         let runs = folders |> List.collect RunStore.list
         if runs |> List.forall (fun r -> r.Epochs.IsEmpty) then raise (GMixInputException $"{folders.Head}: no run in it has finished an epoch, so there is nothing to report")
-        for comparison in Summary.comparisons runs do
-            ConsoleTables.print (Tables.comparison comparison)
+        let asJson = result.GetValue json
+        if not asJson then
+            for comparison in Summary.comparisons runs do
+                ConsoleTables.print (Tables.comparison comparison)
         let path = Flags.get result output |> Option.defaultValue (Path.Combine(folders.Head, "report.html"))
         let written = Report.create "GMix: a comparison of training methods" |> Report.withRuns runs |> Report.withRemarks (Compare.remarks runs) |> Report.withCommand (command args).Value |> Report.save path
-        printfn "report   %s" written
+        if asJson then printfn "%s" (TableWriters.json (Summary.comparisons runs)) else printfn "report   %s" written
         0)
 
 let private inspectVerb args =
@@ -154,14 +146,14 @@ let private dataVerb () =
     let getName, all = name (), Flags.switch "--all" "also the parts that training does not need (SVHN's extra)"
     data.Subcommands.Add(
         verb "get" "Download from the makers' site, resume a broken download, check size and sum, unpack.\n  gmix data get cifar10 --data DIR" [ dir; all ] [ getName ] (fun result ->
-            let token, handlers = stopping ()
+            let token, handlers = Signals.stopping ()
             use _ = handlers
             DataCommand.get (Flags.get result dir) (result.GetValue getName) (result.GetValue all) token
             0))
     let verifyName = name ()
     data.Subcommands.Add(
         verb "verify" "Read everything and tell: official, a subset, damaged or missing (exit code 1 for the last two).\n  gmix data verify cifar10 --data DIR" [ dir ] [ verifyName ] (fun result ->
-            let token, handlers = stopping ()
+            let token, handlers = Signals.stopping ()
             use _ = handlers
             if DataCommand.verify (Flags.get result dir) (result.GetValue verifyName) token then 0 else 1))
     let makeName = name ()
@@ -187,9 +179,66 @@ let private dataVerb () =
                 0))
     data
 
+let private runsVerb () =
+    let words = Argument<string array>("WORD", Description = "only runs of this experiment, data set, model, method, state (complete, partial, failed), seed=N, or whose id begins so", Arity = ArgumentArity.ZeroOrMore)
+    let json = Flags.switch "--json" "one JSON object a line, for programs"
+    let remove = Flags.switch "--remove" "delete the runs that fit; needs a word"
+    verb "runs" "List runs, filter them, remove them.\n  gmix runs cifar10 failed\n  gmix runs 3f2a --remove" [ Flags.out; json; remove ] [ words ] (fun result ->
+        let words = result.GetValue words |> List.ofArray
+        let runs = RunStore.list (outOf result) |> List.filter (RunsCommand.fits words)
+        if result.GetValue remove then
+            if words.IsEmpty then raise (GMixInputException "--remove needs a word that says which runs, such as a part of an id")
+            RunsCommand.remove runs
+            printfn "%d runs removed" runs.Length
+        elif result.GetValue json then
+            if not runs.IsEmpty then printfn "%s" (RunsCommand.json runs)
+        else
+            ConsoleTables.print (RunsCommand.table runs)
+        0)
+
+/// GMix.Scripts beside the command's own folder or above it.
+let private scriptNamed (name: string) =
+    if File.Exists name then name
+    else
+        let rec above (folder: DirectoryInfo) =
+            if isNull folder then None
+            else
+                let path = Path.Combine(folder.FullName, "GMix.Scripts", name + ".fsx")
+                if File.Exists path then Some path else above folder.Parent
+        match above (DirectoryInfo AppContext.BaseDirectory) with
+        | Some path -> path
+        | None -> raise (GMixInputException $"run {name}: no such file, and no script of that name in GMix.Scripts; give the path of an .fsx file")
+
+let private runVerb () =
+    let script = Argument<string>("SCRIPT", Description = "a script's file, or the name of one in GMix.Scripts")
+    let words = Argument<string array>("WORDS", Description = "words for the script, such as --scale cpu --data DIR", Arity = ArgumentArity.ZeroOrMore)
+    let run =
+        verb "run" "Run an experiment script.\n  gmix run table-1 --scale smoke" [] [ script; words ] (fun result ->
+            let path = scriptNamed (result.GetValue script)
+            let start = ProcessStartInfo("dotnet", [ "fsi"; "--quiet"; path; yield! result.GetValue words; yield! result.UnmatchedTokens ])
+            use child =
+                try Process.Start start
+                with :? System.ComponentModel.Win32Exception as e -> raise (GMixInputException($"run {path}: the program dotnet does not start ({e.Message}); install the .NET SDK", e))
+            use _ = Signals.leaveTo child.Id
+            child.WaitForExit()
+            child.ExitCode)
+    run.TreatUnmatchedTokensAsErrors <- false
+    run
+
+let private workerVerb () =
+    let worker =
+        verb Workers.Verb "Trains what it is told on its standard input." [] [] (fun _ ->
+            // the one who gave the work says when to stop: a Ctrl-C reaches the whole group
+            let _, handlers = Signals.stopping ()
+            use _ = handlers
+            Workers.serve Console.In Console.Out)
+    worker.Hidden <- true
+    worker
+
 let private root args =
     let root = RootCommand "GMix: training with Mixup and sharpness-aware minimisation, and how the methods compare."
-    for v in [ compareVerb args; trainVerb args; resumeVerb args; reportVerb args; inspectVerb args; dataVerb (); benchVerb () ] do
+    for v in
+        [ compareVerb args; trainVerb args; resumeVerb args; reportVerb args; runVerb (); runsVerb (); inspectVerb args; dataVerb (); benchVerb (); workerVerb () ] do
         root.Subcommands.Add v
     root
 

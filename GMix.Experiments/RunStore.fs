@@ -67,7 +67,8 @@ module RunStore =
     let writeAtomically (path: string) (text: string) =
         try
             Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath path)) |> ignore
-            let temporary = $"{path}.{Environment.ProcessId}.tmp"
+            // two threads of one process may write the same file at once
+            let temporary = $"{path}.{Environment.ProcessId}-{Environment.CurrentManagedThreadId}.tmp"
             do
                 use stream = new FileStream(temporary, FileMode.Create, FileAccess.Write, FileShare.None)
                 stream.Write(ReadOnlySpan(UTF8Encoding(false).GetBytes text))
@@ -120,6 +121,9 @@ module RunStore =
     let toJson (file: RunFile) = JsonSerializer.Serialize(file, pretty) + "\n"
 
     let epochToJson (epoch: EpochRecord) = JsonSerializer.Serialize(epoch, compactWithoutNulls)
+
+    /// Reads what `epochToJson` wrote.
+    let epochOfJson (line: string) : EpochRecord = JsonSerializer.Deserialize<EpochRecord>(line, compact)
 
     /// Makes ROOT/NAME/ID with its config.json and returns the folder. A folder that already holds a run of this id keeps its epochs.
     let create (root: string) (file: RunFile) =

@@ -21,6 +21,10 @@ type Job =
       Method: Method
       OwnModel: (ImageShape -> Model) option }
 
+/// Another process is training the run.
+type RunLockedException(folder: string, inner: exn) =
+    inherit GMixInputException($"{folder}: another process is training this run; wait for it or stop it", inner)
+
 /// How a run ended.
 [<RequireQualifiedAccess>]
 type Outcome =
@@ -119,7 +123,10 @@ module Runner =
         try
             new FileStream(Path.Combine(folder, "lock"), FileMode.OpenOrCreate, FileAccess.Write, FileShare.None, 1, FileOptions.DeleteOnClose)
         with :? IOException as e ->
-            raise (GMixInputException($"{folder}: another process is training this run; wait for it or stop it", e))
+            raise (RunLockedException(folder, e))
+
+    /// Throws RunLockedException where another process trains the run.
+    let refuseLocked (folder: string) = (lockFolder folder).Dispose()
 
     /// Trains the run in `folder` from its checkpoint, or from the start, to its end or until `stop` is set.
     let execute (folder: string) (job: Job) (data: DatasetSplits) (watcher: RunWatcher) (stop: CancellationToken) : Outcome =

@@ -1,7 +1,9 @@
 namespace GMix.Experiments
 
 open System
+open System.Collections.Generic
 open System.Globalization
+open System.Text.Json
 open GMix
 open GMix.Data
 open GMix.Methods
@@ -175,6 +177,31 @@ module Resolve =
         | Precision.Float64 -> "float64"
         | _ -> "float32"
 
+    /// What is part of the configuration but has no field of its own in config.json, where it is not the default: it must be part of the run's id.
+    let private beside (config: TrainConfig) (method: Method) =
+        let usual = TrainConfig()
+        let model, plain = config.ModelOptions, ModelOptions()
+        let given =
+            [ if config.Sgd.ClipNorm <> 0.0 then "clipNorm", JsonSerializer.SerializeToElement config.Sgd.ClipNorm
+              if config.Schedule = ScheduleKind.Step && not (Seq.forall2 (=) config.Milestones usual.Milestones && config.Milestones.Count = usual.Milestones.Count) then
+                  "milestones", JsonSerializer.SerializeToElement config.Milestones
+              if config.Schedule = ScheduleKind.Step && config.Factor <> usual.Factor then "factor", JsonSerializer.SerializeToElement config.Factor
+              if config.Size.HasValue then "size", JsonSerializer.SerializeToElement config.Size.Value
+              if config.CoarseLabels then "coarseLabels", JsonSerializer.SerializeToElement true
+              if config.LegacyNormalization then "legacyNormalization", JsonSerializer.SerializeToElement true
+              if config.DropLast then "dropLast", JsonSerializer.SerializeToElement true
+              if config.VicinalAlpha <> usual.VicinalAlpha then "vicinalAlpha", JsonSerializer.SerializeToElement config.VicinalAlpha
+              if config.CleanEvery <> usual.CleanEvery then "cleanEvery", JsonSerializer.SerializeToElement config.CleanEvery
+              if model.Dropout <> plain.Dropout then "dropout", JsonSerializer.SerializeToElement model.Dropout
+              if model.StemStride.HasValue then "stemStride", JsonSerializer.SerializeToElement model.StemStride.Value
+              if model.Stem <> plain.Stem then "stem", JsonSerializer.SerializeToElement(string model.Stem)
+              if model.Init.HasValue then "init", JsonSerializer.SerializeToElement(string model.Init.Value)
+              if model.Scale <> plain.Scale then "scaleInit", JsonSerializer.SerializeToElement(string model.Scale)
+              if config.Model = "mlp" && Seq.toList model.Hidden <> Seq.toList plain.Hidden then "hidden", JsonSerializer.SerializeToElement model.Hidden
+              if method.Loss <> Loss() then "loss", JsonSerializer.SerializeToElement(string method.Loss)
+              if method.LaterStatistics <> LaterStatistics.Freeze then "laterStatistics", JsonSerializer.SerializeToElement(string method.LaterStatistics) ]
+        if given.IsEmpty then null else Dictionary<string, JsonElement>(given |> Seq.map KeyValuePair) :> ExtraFields
+
     /// What config.json says of the configuration, in a reader's words.
     let settings (config: TrainConfig) (preset: Preset) (method: Method) : RunSettings =
         { Dataset = config.Dataset
@@ -185,7 +212,7 @@ module Resolve =
             { Name = method.Name
               Title = method.Title
               Mix = string method.Mix
-              Perturb = string method.Perturb
+              Perturb = (if method.Perturb.Active && method.Perturb.When <> When.EveryStep then $"{method.Perturb} {method.Perturb.When}" else string method.Perturb)
               Combine = string method.Combine
               Extra = null }
           Preset = preset.ToString().ToLowerInvariant()
@@ -202,7 +229,7 @@ module Resolve =
           Threads = config.Threads
           Device = config.Device
           Seed = int config.Seed
-          Extra = null }
+          Extra = beside config method }
 
 /// A number as flags and names write it.
 module internal Text =

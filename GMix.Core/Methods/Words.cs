@@ -64,6 +64,9 @@ public abstract record Perturb
     /// <summary>When the perturbation happens; every step unless said otherwise.</summary>
     public When When { get; init; } = When.EveryStep;
 
+    /// <summary>The same perturbation at other steps (F# has no <c>with</c> for C# records).</summary>
+    public Perturb At(When when) => this with { When = when };
+
     /// <summary>Which weights it moves; all unless said otherwise.</summary>
     public PerturbScope Scope { get; init; }
 

@@ -1,0 +1,11 @@
+// Figure 2: test accuracy per epoch, one panel per data set
+//
+// Claims: methods that mix go on improving when Vanilla and SAM have stopped.
+// Takes:  smoke  under a minute on two cores (the default)
+//         cpu    about 25 minutes alone, nothing after tables 1 and 2 (90 runs) on two cores; real images with --data DIR, else synthetic ones in the official format
+//         paper  nothing after tables 1 and 2
+// Run:    dotnet fsi GMix.Scripts/figure-2.fsx [--scale smoke|cpu|paper] [--data DIR] [--out DIR] [--preset fair|paper] [--seeds 0..4]
+#load "gmix.fsx"
+open GMix.Experiments
+
+Script.publishes "figure-2" fsi.CommandLineArgs PaperSet.figureTwo
