@@ -31,7 +31,7 @@ public sealed class Inspection : IDisposable
         var precision = config.Precision == Precision.Float64 ? Precision.Float64 : Precision.Float32;
         Network = new Network(model, precision, Device.Parse(config.Device), config.Seed);
         Weights.Load(Network, weights);
-        _train = new Pipeline(data.Train, data.Normalization, Network.Type, Network.Device, Network.ChannelsLast);
+        _train = Pipeline.Open(data.Train, data.Normalization, Network.Type, Network.Device, Network.ChannelsLast);
         VicinalMix = method.Mix is NoMix ? new Mixup(config.VicinalAlpha) : method.Mix;
     }
 

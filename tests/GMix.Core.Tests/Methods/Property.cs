@@ -53,7 +53,8 @@ public class PropertyTests
             Environment.SetEnvironmentVariable("GMIX_REPLAY", $"{replay.Groups[1].Value},{replay.Groups[2].Value}");
             seen.Clear();
             Assert.ThrowsAny<Exception>(() => Property.Holds(Law, 100));
-            Assert.Equal(failed, seen[0]);
+            // the numbers are those of the run: it repeats, case by case, up to the same failure
+            Assert.Equal(failed, seen[^1]);
         }
         finally { Environment.SetEnvironmentVariable("GMIX_REPLAY", before); }
 
