@@ -133,6 +133,19 @@ let private benchVerb () =
                 let set, speeds = BenchPipeline.run setup (Flags.get result batches |> Option.defaultValue 200)
                 BenchPipeline.print setup set speeds (result.GetValue line)
                 0))
+    let models = Flags.texts "--models" "A,B" "models (default wrn-16-4,resnet18,mobilenet,mlp)"
+    let rounds = Flags.integer "--rounds" "rounds of GMix and peer in turn (default 3)"
+    let csv = Flags.text "--csv" "FILE" "where results are appended (default bench/results.csv)"
+    bench.Subcommands.Add(
+        verb "all" "GMix beside PyTorch, in turn, with ratios.\n  gmix bench all --models wrn-16-4 --methods vanilla,gmix --rounds 3" [ models; Flags.methods; rounds; steps; csv; Flags.threads ] [] (fun result ->
+            BenchPeer.all
+                { Setup.defaults with Train = { Train.defaults with Threads = Flags.get result Flags.threads } }
+                (Flags.get result models |> Option.defaultValue [ "wrn-16-4"; "resnet18"; "mobilenet"; "mlp" ])
+                (Flags.get result Flags.methods |> Option.defaultValue paperMethods)
+                (Flags.get result rounds |> Option.defaultValue 3)
+                (Flags.get result steps |> Option.defaultValue 5)
+                (Flags.get result csv |> Option.defaultValue (Path.Combine("bench", "results.csv")))
+            0))
     bench
 
 let private dataVerb () =
