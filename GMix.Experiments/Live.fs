@@ -29,8 +29,15 @@ module Live =
         else
             let progress = AnsiConsole.Progress(HideCompleted = false, AutoClear = false)
             progress.RefreshRate <- TimeSpan.FromMilliseconds 200.0
+            // words first: a narrow terminal gets them without the bar
+            let wide = AnsiConsole.Profile.Width >= width + 116
+            let columns: ProgressColumn array =
+                [| TaskDescriptionColumn(Alignment = Justify.Left)
+                   if wide then
+                       ProgressBarColumn(Width = 24)
+                       PercentageColumn() |]
             progress
-                .Columns(TaskDescriptionColumn(Alignment = Justify.Left), ProgressBarColumn(Width = 24), PercentageColumn())
+                .Columns(columns)
                 .Start(fun context ->
                     let plain (title: string) = Markup.Escape(title.PadRight width)
                     let tasks = titles |> List.map (fun title -> title, context.AddTask(plain title, false)) |> dict
@@ -48,7 +55,10 @@ module Live =
                                 if clock.ElapsedMilliseconds - lastShown > 100L || p.Step = p.Steps then
                                     lastShown <- clock.ElapsedMilliseconds
                                     task.Description <-
-                                        $"{plain title} epoch {p.Epoch + 1, 3}/{epochs} batch {p.Step, 4}/{p.Steps} {p.ImagesPerSecond, 7:N0} images/s loss {p.Loss, 6:F3} left {time p.SecondsLeft, 6}{accuracy}"
+                                        if wide then
+                                            $"{plain title} epoch {p.Epoch + 1, 3}/{epochs} batch {p.Step, 4}/{p.Steps} {p.ImagesPerSecond, 7:N0} images/s loss {p.Loss, 6:F3} left {time p.SecondsLeft, 6}{accuracy}"
+                                        else
+                                            $"{plain title} {p.Epoch + 1, 3}/{epochs} {p.Step, 4}/{p.Steps} {p.ImagesPerSecond, 6:N0} img/s loss {p.Loss, 6:F3} left {time p.SecondsLeft, 6}"
                           Epoch =
                             fun e ->
                                 accuracy <- $" test {e.TestAcc:F1} %%"
