@@ -34,10 +34,11 @@ c10::IValue to_ivalue(const Arg& a) {
             return list;
         }
         case kOptionalTensorList: {
-            c10::List<c10::optional<at::Tensor>> list;
+            // built without naming the optional type, which is c10's in 1.13 and the standard library's in 2.x
+            c10::impl::GenericList list(c10::OptionalType::create(c10::TensorType::get()));
             list.reserve(a.length);
             auto* p = static_cast<const gmx::Handle*>(a.v.p);
-            for (int32_t i = 0; i < a.length; ++i) list.push_back(p[i] ? c10::optional<at::Tensor>(gmx::borrow(p[i])) : c10::nullopt);
+            for (int32_t i = 0; i < a.length; ++i) list.push_back(p[i] ? c10::IValue(gmx::borrow(p[i])) : c10::IValue());
             return list;
         }
         case kInt: return a.v.i;

@@ -5,6 +5,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/autocast_mode.h>
 #include <ATen/Version.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/version.h>
 #include <cpuid.h>
 #include <malloc.h>
@@ -24,7 +25,15 @@ GMX_API int32_t gmx_get_threads() { return at::get_num_threads(); }
 GMX_API int32_t gmx_set_threads(int32_t n) { return gmx::guarded([&] { at::set_num_threads(n); }); }
 
 GMX_API int32_t gmx_set_deterministic(int32_t on) {
-    return gmx::guarded([&] { at::globalContext().setDeterministicAlgorithms(on != 0, /*warn_only=*/true); at::globalContext().setBenchmarkCuDNN(on == 0); });
+    return gmx::guarded([&] {
+        auto& context = at::globalContext();
+        context.setDeterministicAlgorithms(on != 0, /*warn_only=*/true);
+        context.setBenchmarkCuDNN(on == 0);
+#if GMX_TORCH_AT_LEAST(2, 2)
+        // filling every new tensor would only hide reads of memory that nobody wrote, at the price of writing all memory twice
+        context.setDeterministicFillUninitializedMemory(false);
+#endif
+    });
 }
 
 GMX_API int32_t gmx_set_tf32(int32_t on) {
@@ -32,7 +41,7 @@ GMX_API int32_t gmx_set_tf32(int32_t on) {
 }
 
 GMX_API int32_t gmx_cuda_devices() {
-    try { return at::hasCUDA() ? static_cast<int32_t>(at::detail::getCUDAHooks().getNumGPUs()) : 0; } catch (...) { return 0; }
+    try { return at::hasCUDA() ? static_cast<int32_t>(c10::impl::VirtualGuardImpl(at::kCUDA).deviceCount()) : 0; } catch (...) { return 0; }
 }
 
 // Autocast to bfloat16 for the operators that gain from it. Leaving it clears the cache of cast weights,
