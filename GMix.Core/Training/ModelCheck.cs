@@ -101,7 +101,7 @@ public static class ModelCheck
     internal static Tensor Filled(string name, long[] shape)
     {
         var values = new double[shape.Aggregate(1L, (a, b) => a * b)];
-        var c = Crc32(Encoding.UTF8.GetBytes(name)) % 1000 / 1000.0;
+        var c = Data.Crc32.Of(Encoding.UTF8.GetBytes(name)) % 1000 / 1000.0;
         var (start, scale) = name switch
         {
             _ when name.EndsWith("running_var", StringComparison.Ordinal) => (1.0, 0.5),
@@ -112,18 +112,6 @@ public static class ModelCheck
         };
         for (var i = 0; i < values.Length; i++) values[i] = start + scale * Math.Sin(12.9898 * i + 78.233 * c);
         return Tensor.From(values, shape);
-    }
-
-    /// <summary>CRC-32 as in zip and PNG: reflected polynomial EDB88320.</summary>
-    internal static uint Crc32(ReadOnlySpan<byte> bytes)
-    {
-        var crc = uint.MaxValue;
-        foreach (var b in bytes)
-        {
-            crc ^= b;
-            for (var bit = 0; bit < 8; bit++) crc = (crc >> 1) ^ (0xEDB88320 & (uint)-(int)(crc & 1));
-        }
-        return ~crc;
     }
 
     private sealed record Entry(string Model, int Classes, int[] Shape, long Parameters, int Tensors, IReadOnlyDictionary<string, long[]> Names, double[][] Eval, double[][] Train, int? StemStride)
