@@ -64,7 +64,7 @@ module Compare =
         line $"machine  {Resolve.precisionName config.Precision}, {config.Threads} threads, libtorch {GMix.Torch.TorchRuntime.Version}, {config.Device}"
 
     /// Trains jobs that lie in their folders, in order, with a display; stops after the current step when asked to.
-    let train (jobs: (string * Job) list) (data: DatasetSplits) (stop: CancellationToken) : Outcome =
+    let private train (jobs: (string * Job) list) (shelf: DataShelf) (stop: CancellationToken) : Outcome =
         let several = jobs |> List.map (fun (_, j) -> j.Config.Seed) |> List.distinct |> List.length > 1
         let titleOf (job: Job) = if several then $"{job.Method.Title} #{job.Config.Seed}" else job.Method.Title
         Live.show (jobs |> List.map (snd >> titleOf)) (fun watch ->
@@ -72,7 +72,7 @@ module Compare =
             ||> List.fold (fun outcome (folder, job) ->
                 match outcome with
                 | Outcome.Stopped -> outcome
-                | Outcome.Completed -> Runner.execute folder job data (watch (titleOf job) job.Config.Epochs) stop))
+                | Outcome.Completed -> Runner.execute folder job (shelf.Open job.Config) (watch (titleOf job) job.Config.Epochs) stop))
 
     /// Trains each method with each seed in a fresh experiment folder under `root`, then reports.
     let run (root: string) (name: string) (setup: Setup) (methods: string list) (seeds: int list) (command: string option) (stop: CancellationToken) : ComparisonResult =
@@ -80,8 +80,9 @@ module Compare =
         let jobs = [ for seed in seeds do for m in methods -> Runner.job setup m seed ]
         for job in jobs do
             job.Config.Check()
-        let data = Trainer.Open jobs.Head.Config
-        // every refusal comes before the first file
+        let shelf = DataShelf()
+        let data = shelf.Open jobs.Head.Config
+        // every refusal comes before the first file; another seed's part of the data has the same size
         for job in jobs do
             Runner.check job data |> ignore
         let environment = Machine.environment command
@@ -90,7 +91,7 @@ module Compare =
         header data jobs.Head.Config
         line $"runs     {folder}"
         line ""
-        match train (List.zip folders jobs) data stop with
+        match train (List.zip folders jobs) shelf stop with
         | Outcome.Stopped -> { Folder = folder; Report = None; Outcome = Outcome.Stopped }
         | Outcome.Completed -> { Folder = folder; Report = Some(report folder command (Some clock.Elapsed)); Outcome = Outcome.Completed }
 
@@ -104,18 +105,11 @@ module Compare =
             { Folder = path; Report = None; Outcome = Outcome.Completed }
         else
             let jobs = unfinished |> List.map (fun r -> r.Folder, Runner.jobOf r)
-            // runs on the same data share it
-            let groups = jobs |> List.groupBy (fun (_, j) -> j.Config.Dataset, j.Config.Data, j.Config.Limit, (if j.Config.Limit = 0 then 0L else j.Config.Seed))
-            let outcome =
-                (Outcome.Completed, groups)
-                ||> List.fold (fun outcome (_, group) ->
-                    match outcome with
-                    | Outcome.Stopped -> outcome
-                    | Outcome.Completed ->
-                        let data = Trainer.Open (snd group.Head).Config
-                        for _, job in group do
-                            Runner.check job data |> ignore
-                        header data (snd group.Head).Config
-                        train group data stop)
+            // runs on the same data one after the other: they share it
+            let jobs = jobs |> List.sortBy (fun (_, j) -> j.Config.Dataset, j.Config.Data, j.Config.Seed)
+            let shelf = DataShelf()
+            let first = (snd jobs.Head).Config
+            header (shelf.Open first) first
+            let outcome = train jobs shelf stop
             let reported = if outcome = Outcome.Completed && runs.Length > 1 then Some(report path command None) else None
             { Folder = path; Report = reported; Outcome = outcome }

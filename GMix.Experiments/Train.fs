@@ -230,7 +230,3 @@ module Resolve =
           Device = config.Device
           Seed = int config.Seed
           Extra = beside config method }
-
-/// A number as flags and names write it.
-module internal Text =
-    let number (value: float) = value.ToString("R", CultureInfo.InvariantCulture)

@@ -20,34 +20,6 @@ type RunEnd =
     | Locked
     | Failed of reason: string
 
-/// The data of runs: kept from one run to the next that wants the same.
-type internal DataShelf() =
-    let source (c: TrainConfig) = c.Dataset, Option.ofObj c.Data, Option.ofNullable c.Size, c.CoarseLabels, c.LegacyNormalization
-    let mutable whole = None
-    let mutable part = None
-
-    member _.Open(config: TrainConfig) : DatasetSplits =
-        let key = source config, config.Limit, (if config.Limit = 0 then 0L else config.Seed)
-        match part with
-        | Some(k, data) when k = key -> data
-        | _ ->
-            let all: DatasetSplits =
-                match whole with
-                | Some(k, data) when k = source config -> data
-                | _ ->
-                    // the old one is let go before the new one is read
-                    whole <- None
-                    part <- None
-                    let options = OpenOptions(Size = config.Size, CoarseLabels = config.CoarseLabels, LegacyNormalization = config.LegacyNormalization)
-                    let data = Datasets.Open(config.Dataset, config.Data, options)
-                    whole <- Some(source config, data)
-                    data
-            let data =
-                if config.Limit = 0 then all
-                else DatasetSplits(all.Train.Limit(config.Limit, uint64 config.Seed), all.Test, all.Normalization, all.Source)
-            part <- Some(key, data)
-            data
-
 /// Training in this process and in others. A worker is the command with the verb `worker`: it reads run folders, one a line, trains each, and
 /// writes what happens, one line an event. The end of its input, or the word stop, makes it stop after the current step with a checkpoint.
 [<RequireQualifiedAccess>]

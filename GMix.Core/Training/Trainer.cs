@@ -64,11 +64,15 @@ public sealed class Trainer : IDisposable
     }
 
     /// <summary>Opens the data set that a configuration names and takes the part it asks for.</summary>
-    public static DatasetSplits Open(TrainConfig config)
-    {
-        var data = Datasets.Open(config.Dataset, config.Data, new OpenOptions { Size = config.Size, CoarseLabels = config.CoarseLabels, LegacyNormalization = config.LegacyNormalization });
-        return config.Limit == 0 ? data : data with { Train = data.Train.Limit(config.Limit, (ulong)config.Seed) };
-    }
+    public static DatasetSplits Open(TrainConfig config) => PartOf(OpenWhole(config), config);
+
+    /// <summary>Opens the whole data set that a configuration names.</summary>
+    public static DatasetSplits OpenWhole(TrainConfig config) =>
+        Datasets.Open(config.Dataset, config.Data, new OpenOptions { Size = config.Size, CoarseLabels = config.CoarseLabels, LegacyNormalization = config.LegacyNormalization });
+
+    /// <summary>The part of a whole data set that a configuration asks for; which images it has depends on the seed.</summary>
+    public static DatasetSplits PartOf(DatasetSplits whole, TrainConfig config) =>
+        config.Limit == 0 ? whole : whole with { Train = whole.Train.Limit(config.Limit, (ulong)config.Seed) };
 
     /// <summary>Checks that configuration, model and data fit together, and makes the model, which takes no memory yet.</summary>
     /// <exception cref="GMixInputException">They do not; the message names the flag.</exception>

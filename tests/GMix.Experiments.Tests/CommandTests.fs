@@ -9,10 +9,7 @@ open GMix.Experiments
 open GMix.Experiments.Tests.MadeUpRuns
 open Xunit
 
-let private root =
-    let rec above (folder: string) =
-        if File.Exists(Path.Combine(folder, "build.fsx")) then folder else above (Path.GetDirectoryName folder)
-    above AppContext.BaseDirectory
+let private root = projectRoot
 
 let private gmixPath = Path.Combine(root, "GMix.Experiments", "bin", "Release", "net10.0", "gmix")
 
@@ -177,6 +174,18 @@ let ``compare ends with a table, a report and a summary, and names its runs`` ()
     let code, output, _ = gmix [ "resume"; experiment ] folder
     Assert.Equal(0, code)
     Assert.Contains("complete", output)
+
+/// EXACT: with a part of the data, each seed of a comparison trains on its own part, the one that train and resume give it.
+[<Fact>]
+let ``a seed sees the same part of the data in compare and in train`` () =
+    let folder = freshFolder "seed-part"
+    let code, _, error = gmix ([ "compare"; "--methods"; "vanilla"; "--epochs"; "1"; "--seeds"; "0..1"; "--out"; "a" ] @ small) folder
+    Assert.True((code = 0), error)
+    let code, _, error = gmix ([ "train"; "--method"; "vanilla"; "--epochs"; "1"; "--seed"; "1"; "--out"; "b" ] @ small) folder
+    Assert.True((code = 0), error)
+    let compared = RunStore.list (Path.Combine(folder, "a")) |> List.find (fun r -> r.Config.Seed = 1)
+    let trained = onlyRun (Path.Combine(folder, "b"))
+    Assert.Equal<byte[]>(File.ReadAllBytes(RunStore.weightsPath trained.Folder), File.ReadAllBytes(RunStore.weightsPath compared.Folder))
 
 [<Fact>]
 let ``bench train prints one line for programs`` () =

@@ -9,9 +9,7 @@ open GMix.Experiments.Tests.MadeUpRuns
 open Xunit
 
 let private gmixPath =
-    let rec above (folder: string) =
-        if File.Exists(Path.Combine(folder, "build.fsx")) then folder else above (Path.GetDirectoryName folder)
-    Path.Combine(above AppContext.BaseDirectory, "GMix.Experiments", "bin", "Release", "net10.0", "gmix")
+    Path.Combine(projectRoot, "GMix.Experiments", "bin", "Release", "net10.0", "gmix")
 
 let private gmix (arguments: string list) (folder: string) =
     let info = Diagnostics.ProcessStartInfo(gmixPath, arguments, WorkingDirectory = folder, RedirectStandardOutput = true, RedirectStandardError = true)

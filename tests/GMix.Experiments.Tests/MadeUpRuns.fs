@@ -7,6 +7,12 @@ open System.IO
 open System.Text.Json
 open GMix.Experiments
 
+/// The project's folder: the one with build.fsx above the tests.
+let projectRoot =
+    let rec above (folder: string) =
+        if File.Exists(Path.Combine(folder, "build.fsx")) then folder else above (Path.GetDirectoryName folder)
+    above AppContext.BaseDirectory
+
 /// A fresh folder below the tests' own output.
 let freshFolder (name: string) =
     let path = Path.Combine(AppContext.BaseDirectory, "tmp", name)

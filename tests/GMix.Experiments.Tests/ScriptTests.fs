@@ -7,10 +7,7 @@ open System.IO
 open GMix.Experiments.Tests.MadeUpRuns
 open Xunit
 
-let private root =
-    let rec above (folder: string) =
-        if File.Exists(Path.Combine(folder, "build.fsx")) then folder else above (Path.GetDirectoryName folder)
-    above AppContext.BaseDirectory
+let private root = projectRoot
 
 let private run (name: string) (words: string list) (folder: string) =
     let start =
