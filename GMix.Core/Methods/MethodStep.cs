@@ -137,7 +137,7 @@ public sealed class MethodStep : IScorer, IDisposable
         var reached = 0;
         var pass = new ForwardPass(mode)
         {
-            Dropout = _generator, DropoutSeed = _draw.Seed, Rows = rows, FullCount = batch.Count,
+            Dropout = _generator, Mask = DropoutMask, Rows = rows, FullCount = batch.Count,
             AtStage = batch.AtStage is not { } change ? null : (stage, h) =>
             {
                 reached = Math.Max(reached, stage);
@@ -151,6 +151,8 @@ public sealed class MethodStep : IScorer, IDisposable
             throw new GMixInputException($"--layers {batch.Stage}: {Network.Model.GetType().Name} has stages 0 to {reached} only, so {Method.Title} cannot mix there");
         return (_loss.PerExample(logits, targets), logits);
     }
+
+    private Tensor DropoutMask(int layer, Func<ulong, Tensor> make) => _draw.OnDevice($"dropout {layer}", Network.Device, d => make(d.Seed));
 
     /// <inheritdoc/>
     public Tensor Score(VicinalBatch batch)

@@ -65,7 +65,7 @@ public sealed class SecondPass
         else
             using (Autograd.NoGrad()) Losses();
         using var noGrad = Autograd.NoGrad();
-        var (plus, minus) = selection.Split(LossesAtW, LossesAtPerturbed!, At.Draw.SeedFor(DrawStream.Subset));
+        var (plus, minus) = selection.Split(LossesAtW, LossesAtPerturbed!, At.Draw);
         Selected = plus;
         return new Parts(this, plus, minus, graph);
     }

@@ -28,6 +28,8 @@ internal static partial class NativeLibraryLoader
         // microseconds of spinning bridge the gap between two operators and no more. What the user has set stays. (.NET's own
         // SetEnvironmentVariable would not reach the C library.)
         if (Environment.GetEnvironmentVariable("OMP_WAIT_POLICY") is null) SetEnv("GOMP_SPINCOUNT", "10000", 0);
+        // cuBLAS is deterministic only with workspaces of a size that it is told before it starts
+        SetEnv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 0);
         try { return NativeLibrary.Load(beside); }
         catch (DllNotFoundException e)
         {

@@ -33,6 +33,15 @@ public sealed class Sgd : IDisposable
     /// <summary>One update with direction d (d) and learning rate η.</summary>
     public void Update(Tensor direction, double learningRate)
     {
+        using var rate = Tensor.Scalar(learningRate, DType.Float64, direction.Device);
+        Update(direction, rate);
+    }
+
+    /// <summary>One update whose learning rate is a float64 scalar where the weights are, so that no step needs it from the host.</summary>
+    public void Update(Tensor direction, Tensor learningRate)
+    {
+        using var scope = new TensorScope();
+        var rate = learningRate.To(direction.DType);
         using var noGrad = Autograd.NoGrad();
         var (mu, w) = (_options.Momentum, _weights.Value);
         var d = direction;
@@ -40,11 +49,11 @@ public sealed class Sgd : IDisposable
         if (_options.WeightDecay != 0) d = d.Add(w, _options.WeightDecay);
         if (mu == 0)
         {
-            w.AddInPlace(d, -learningRate);
+            w.AddProductInPlace(d, rate, -1);
             return;
         }
         Velocity.MultiplyInPlace(mu).AddInPlace(d);
-        w.AddInPlace(_options.Nesterov ? d.Add(Velocity, mu) : Velocity, -learningRate);
+        w.AddProductInPlace(_options.Nesterov ? d.Add(Velocity, mu) : Velocity, rate, -1);
     }
 
     /// <summary>Frees the velocity.</summary>

@@ -25,13 +25,17 @@ public sealed record Sam(double Rho = 0.05, double? RhoMin = null) : Perturb
     public override double Radius => Rho;
 
     /// <inheritdoc/>
-    public override Tensor Epsilon(ParameterVector weights, Tensor gradient, StepContext at) => Ascent(gradient, RadiusAt(at));
+    public override Tensor Epsilon(ParameterVector weights, Tensor gradient, StepContext at) =>
+        RhoMin is null ? Ascent(gradient, Rho) : Ascent(gradient, at.OnDevice("rho", gradient.Device, a => Tensor.Scalar(RadiusAt(a), DType.Float64)));
 
     /// <summary>ρ of a step.</summary>
     public double RadiusAt(StepContext at) => RhoMin is { } low && at.PeakLearningRate > 0 ? low + (Rho - low) * Math.Clamp(at.LearningRate / at.PeakLearningRate, 0, 1) : Rho;
 
     /// <summary>ρ g / (|g| + δ).</summary>
     internal static Tensor Ascent(Tensor gradient, double rho) => gradient * (rho / (gradient.Norm() + Delta)).To(gradient.DType);
+
+    /// <summary>The same with ρ a float64 scalar.</summary>
+    private static Tensor Ascent(Tensor gradient, Tensor rho) => gradient * (rho / (gradient.Norm() + Delta)).To(gradient.DType);
 
     /// <inheritdoc/>
     public override string ToString() => FormattableString.Invariant($"SAM(rho={(RhoMin is null ? "" : $"{RhoMin:R}..")}{Rho:R}{Details})");
