@@ -3,7 +3,7 @@ namespace GMix.Torch;
 public sealed partial class Tensor
 {
     private static readonly Operator OpAdd = Operator.Find("aten::add", "Tensor"), OpAddScalar = Operator.Find("aten::add", "Scalar"), OpAddIn = Operator.Find("aten::add_", "Tensor"), OpAddScalarIn = Operator.Find("aten::add_", "Scalar"),
-        OpAddProductIn = Operator.Find("aten::addcmul_"), OpSub = Operator.Find("aten::sub", "Tensor"), OpMul = Operator.Find("aten::mul", "Tensor"), OpMulScalar = Operator.Find("aten::mul", "Scalar"), OpMulIn = Operator.Find("aten::mul_", "Tensor"), OpMulScalarIn = Operator.Find("aten::mul_", "Scalar"),
+        OpSub = Operator.Find("aten::sub", "Tensor"), OpMul = Operator.Find("aten::mul", "Tensor"), OpMulScalar = Operator.Find("aten::mul", "Scalar"), OpMulIn = Operator.Find("aten::mul_", "Tensor"), OpMulScalarIn = Operator.Find("aten::mul_", "Scalar"),
         OpDiv = Operator.Find("aten::div", "Tensor"), OpDivScalar = Operator.Find("aten::div", "Scalar"), OpNeg = Operator.Find("aten::neg"), OpAbs = Operator.Find("aten::abs"), OpSqrt = Operator.Find("aten::sqrt"),
         OpExp = Operator.Find("aten::exp"), OpLog = Operator.Find("aten::log"), OpPow = Operator.Find("aten::pow", "Tensor_Scalar"), OpClamp = Operator.Find("aten::clamp"), OpRsub = Operator.Find("aten::rsub", "Scalar"),
         OpSum = Operator.Find("aten::sum"), OpSumDims = Operator.Find("aten::sum", "dim_IntList"), OpMean = Operator.Find("aten::mean"), OpMeanDims = Operator.Find("aten::mean", "dim"), OpMax = Operator.Find("aten::max"), OpMin = Operator.Find("aten::min"),
@@ -32,13 +32,6 @@ public sealed partial class Tensor
     public Tensor AddInPlace(Tensor other, double alpha = 1)
     {
         OpAddIn.Run(this, other, alpha);
-        return this;
-    }
-
-    /// <summary>this += value · a · b, in place; b may be a scalar tensor.</summary>
-    public Tensor AddProductInPlace(Tensor a, Tensor b, double value = 1)
-    {
-        OpAddProductIn.Run(this, a, b, value);
         return this;
     }
 

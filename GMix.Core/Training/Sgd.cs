@@ -12,7 +12,7 @@ public sealed record SgdOptions(double Momentum = 0.9, double WeightDecay = 1e-4
 
 /// <summary>
 /// Stochastic gradient descent with momentum in PyTorch's convention: d' = d + λ w; v ← μ v + d' (first v = d'); w ← w − η v, or with Nesterov
-/// w ← w − η (d' + μ v). On the flat vector: a few operators, however many parameters there are.
+/// w ← w − η (d' + μ v). On the flat vector, in one pass over memory.
 /// </summary>
 public sealed class Sgd : IDisposable
 {
@@ -33,28 +33,20 @@ public sealed class Sgd : IDisposable
     /// <summary>One update with direction d (d) and learning rate η.</summary>
     public void Update(Tensor direction, double learningRate)
     {
-        using var rate = Tensor.Scalar(learningRate, DType.Float64, direction.Device);
-        Update(direction, rate);
+        using var span = Profiler.Span("update");
+        using var noGrad = Autograd.NoGrad();
+        Vectors.Descend(_weights.Value, Velocity, Clipped(direction), learningRate, _options.Momentum, _options.WeightDecay, _options.Nesterov);
     }
 
-    /// <summary>One update whose learning rate is a float64 scalar where the weights are, so that no step needs it from the host.</summary>
+    /// <summary>One update whose learning rate is a float64 scalar where the weights are, so that a recorded step does not need it from the host.</summary>
     public void Update(Tensor direction, Tensor learningRate)
     {
-        using var scope = new TensorScope();
-        var rate = learningRate.To(direction.DType);
+        using var span = Profiler.Span("update");
         using var noGrad = Autograd.NoGrad();
-        var (mu, w) = (_options.Momentum, _weights.Value);
-        var d = direction;
-        if (_options.ClipNorm > 0) d = d * (_options.ClipNorm / (d.Norm() + 1e-12)).Clamp(0, 1).To(d.DType);
-        if (_options.WeightDecay != 0) d = d.Add(w, _options.WeightDecay);
-        if (mu == 0)
-        {
-            w.AddProductInPlace(d, rate, -1);
-            return;
-        }
-        Velocity.MultiplyInPlace(mu).AddInPlace(d);
-        w.AddProductInPlace(_options.Nesterov ? d.Add(Velocity, mu) : Velocity, rate, -1);
+        Vectors.Descend(_weights.Value, Velocity, Clipped(direction), learningRate, _options.Momentum, _options.WeightDecay, _options.Nesterov);
     }
+
+    private Tensor Clipped(Tensor d) => _options.ClipNorm > 0 ? d * (_options.ClipNorm / (Vectors.Norm(d) + 1e-12)).Clamp(0, 1).To(d.DType) : d;
 
     /// <summary>Frees the velocity.</summary>
     public void Dispose() => Velocity.Dispose();

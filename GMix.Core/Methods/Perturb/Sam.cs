@@ -26,16 +26,17 @@ public sealed record Sam(double Rho = 0.05, double? RhoMin = null) : Perturb
 
     /// <inheritdoc/>
     public override Tensor Epsilon(ParameterVector weights, Tensor gradient, StepContext at) =>
-        RhoMin is null ? Ascent(gradient, Rho) : Ascent(gradient, at.OnDevice("rho", gradient.Device, a => Tensor.Scalar(RadiusAt(a), DType.Float64)));
+        gradient * Factor(gradient.Norm(), at)!.To(gradient.DType);
+
+    /// <inheritdoc/>
+    public override Tensor? Factor(Tensor gradientNorm, StepContext at) => RhoMin is null ? Rho / (gradientNorm + Delta)
+        : at.OnDevice("rho", gradientNorm.Device, a => Tensor.Scalar(RadiusAt(a), DType.Float64)) / (gradientNorm + Delta);
 
     /// <summary>ρ of a step.</summary>
     public double RadiusAt(StepContext at) => RhoMin is { } low && at.PeakLearningRate > 0 ? low + (Rho - low) * Math.Clamp(at.LearningRate / at.PeakLearningRate, 0, 1) : Rho;
 
     /// <summary>ρ g / (|g| + δ).</summary>
     internal static Tensor Ascent(Tensor gradient, double rho) => gradient * (rho / (gradient.Norm() + Delta)).To(gradient.DType);
-
-    /// <summary>The same with ρ a float64 scalar.</summary>
-    private static Tensor Ascent(Tensor gradient, Tensor rho) => gradient * (rho / (gradient.Norm() + Delta)).To(gradient.DType);
 
     /// <inheritdoc/>
     public override string ToString() => FormattableString.Invariant($"SAM(rho={(RhoMin is null ? "" : $"{RhoMin:R}..")}{Rho:R}{Details})");
