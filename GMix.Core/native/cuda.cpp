@@ -168,6 +168,9 @@ GMX_API int32_t gmx_cuda_graph_begin(void* graph, void* sharing) {
     return gmx::guarded([&] {
 #ifdef GMIX_CUDA
         auto* g = static_cast<Graph*>(graph);
+        // what earlier steps left in the allocator's cache is of no use to a graph, which has memory of its own
+        c10::cuda::device_synchronize();
+        c10::cuda::CUDACachingAllocator::emptyCache();
         const auto pool = sharing ? static_cast<Graph*>(sharing)->graph.pool() : decltype(g->graph.pool()){0, 0};
         // calls of other threads, such as a prefetching one that takes pinned memory, are none of the capture's business
 #if GMX_TORCH_AT_LEAST(2, 1)
