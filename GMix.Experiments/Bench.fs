@@ -54,14 +54,20 @@ module Bench =
         TorchRuntime.TuneAllocator()
         TorchRuntime.Threads <- config.Threads
         let device = Device.Parse config.Device
+        if device.IsCuda then TorchRuntime.SetDeterministic true
+        TorchRuntime.Tf32 <- config.Tf32
+        if config.CudnnBenchmark then TorchRuntime.SetCudnnBenchmark true
+        let mode = StepGraph.ModeFor(device, config.Graph)
         let runs =
             configs
             |> List.map (fun job ->
                 let network = new Network(ModelCatalog.Create(config.Model, ImageShape(classes, 3, size, size), config.ModelOptions), config.Precision, device, 0L)
-                job.Method, network, new MethodStep(network, job.Method), new Sgd(network.Parameters, config.Sgd), ResizeArray<float>())
-        let warmup = 2
+                let stepper, optimizer = new MethodStep(network, job.Method), new Sgd(network.Parameters, config.Sgd)
+                job.Method, network, stepper, optimizer, new StepGraph(stepper, optimizer, mode, config.Batch), ResizeArray<float>())
+        // a recorded step runs twice as it is, then once to be recorded
+        let warmup = if mode = GraphMode.Off then 2 else 4
         for step in 0 .. warmup + steps - 1 do
-            for method, network, stepper, optimizer, times in runs do
+            for method, network, stepper, _, graph, times in runs do
                 use _ = new TensorScope()
                 let random = CounterRandom(0L, DrawStream.Noise, 0, int64 step)
                 use generator = new Generator(device)
@@ -69,15 +75,17 @@ module Bench =
                 let images = if network.ChannelsLast then images.Contiguous MemoryFormat.ChannelsLast else images
                 let labels = Tensor.From(Array.init config.Batch (fun _ -> int64 (random.NextInt classes)), [| int64 config.Batch |]).To device
                 let draw = method.Mix.Draw(random, config.Batch, size, size)
-                let clock = Stopwatch.StartNew()
-                let result = stepper.Run(Batch(images, labels), StepContext(0, int64 step, 0.1, 0.1, draw))
-                optimizer.Update(result.Direction, 0.1)
                 // a GPU works behind the host's back: wait for it
-                if device.IsCuda then result.GradientNorm.Item() |> ignore
+                Cuda.Synchronize device
+                let clock = Stopwatch.StartNew()
+                graph.Run(Batch(images, labels), StepContext(0, int64 step, 0.1, 0.1, draw)) |> ignore
+                Cuda.Synchronize device
                 if step >= warmup then times.Add clock.Elapsed.TotalSeconds
-        [ for method, network, stepper, optimizer, times in runs do
+        [ for method, network, stepper, optimizer, graph, times in runs do
               let sorted = times |> Seq.sort |> Array.ofSeq
               yield method.Name, Math.Round(float config.Batch / sorted[sorted.Length / 2], 1)
+              if not (isNull graph.Refusal) then line $"{method.Name}: runs without CUDA graphs: {graph.Refusal}"
+              graph.Dispose()
               stepper.Dispose()
               optimizer.Dispose()
               network.Dispose() ]

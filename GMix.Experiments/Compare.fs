@@ -61,7 +61,7 @@ module Compare =
         let size = $"{data.Train.Count:N0} train, {data.Test.Count:N0} test, {data.Train.ClassCount} classes, {data.Source.Kind}"
         line $"data     {config.Dataset} ({size})"
         line $"model    {config.Model}, {config.Epochs} epochs of batch {config.Batch}, augmentation {config.Augmentation}"
-        line $"machine  {Resolve.precisionName config.Precision}, {config.Threads} threads, libtorch {GMix.Torch.TorchRuntime.Version}, {config.Device}"
+        line $"machine  {Resolve.precisionName config.Precision}, {config.Threads} threads, libtorch {GMix.Torch.TorchRuntime.Version}, {Machine.device config}"
 
     /// Trains jobs that lie in their folders, in order, with a display; stops after the current step when asked to.
     let private train (jobs: (string * Job) list) (shelf: DataShelf) (stop: CancellationToken) : Outcome =
