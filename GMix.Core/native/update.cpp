@@ -43,6 +43,46 @@ double product(const T* x, const T* y, int64_t begin, int64_t end) {
     return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
 }
 
+// The loops take numbers by value and say that vectors do not overlap: else each element would wait for the one before.
+
+template <class T>
+void moved(T* __restrict out, const T* __restrict x, const T* __restrict y, T factor, int64_t n) {
+    for (int64_t i = 0; i < n; ++i) out[i] = x[i] + factor * y[i];
+}
+
+template <class T>
+void added(T* __restrict x, const T* __restrict y, T factor, int64_t n) {
+    for (int64_t i = 0; i < n; ++i) x[i] = y[i] + factor * x[i];
+}
+
+template <class T>
+void plain_step(T* __restrict w, const T* __restrict d, T rate, T decay, int64_t n) {
+    for (int64_t i = 0; i < n; ++i) w[i] -= rate * (d[i] + decay * w[i]);
+}
+
+template <class T>
+void momentum_step(T* __restrict w, T* __restrict v, const T* __restrict d, T rate, T momentum, T decay, int64_t n) {
+    for (int64_t i = 0; i < n; ++i) {
+        const T next = momentum * v[i] + (d[i] + decay * w[i]);
+        v[i] = next;
+        w[i] -= rate * next;
+    }
+}
+
+template <class T>
+void nesterov_step(T* __restrict w, T* __restrict v, const T* __restrict d, T rate, T momentum, T decay, int64_t n) {
+    for (int64_t i = 0; i < n; ++i) {
+        const T g = d[i] + decay * w[i], next = momentum * v[i] + g;
+        v[i] = next;
+        w[i] -= rate * (g + momentum * next);
+    }
+}
+
+template <class T>
+void mixed_row(T* __restrict out, const T* __restrict x, const T* __restrict y, T weight, T rest, int64_t n) {
+    for (int64_t i = 0; i < n; ++i) out[i] = x[i] * weight + y[i] * rest;
+}
+
 template <class T>
 double inner_product_of(const Tensor& x, const Tensor& y) {
     std::vector<double> parts((x.numel() + kChunk - 1) / kChunk);
@@ -82,7 +122,7 @@ void move_(const Tensor& out, const Tensor& x, const Tensor& y, const Tensor& fa
         const auto f = static_cast<scalar_t>(factor.item<double>());
         const scalar_t *xp = x.data_ptr<scalar_t>(), *yp = y.data_ptr<scalar_t>();
         scalar_t* op = out.data_ptr<scalar_t>();
-        chunks(x.numel(), [&](int64_t, int64_t begin, int64_t end) { for (int64_t i = begin; i < end; ++i) op[i] = xp[i] + f * yp[i]; });
+        chunks(x.numel(), [&](int64_t, int64_t begin, int64_t end) { moved(op + begin, xp + begin, yp + begin, f, end - begin); });
     });
 }
 
@@ -100,18 +140,10 @@ void sgd_(const Tensor& w, const Tensor& v, const Tensor& d, double rate, double
         const scalar_t* dp = d.data_ptr<scalar_t>();
         scalar_t *wp = w.data_ptr<scalar_t>(), *vp = v.data_ptr<scalar_t>();
         chunks(w.numel(), [&](int64_t, int64_t begin, int64_t end) {
-            if (mu == 0) for (int64_t i = begin; i < end; ++i) wp[i] -= eta * (dp[i] + lambda * wp[i]);
-            else if (nesterov)
-                for (int64_t i = begin; i < end; ++i) {
-                    const scalar_t g = dp[i] + lambda * wp[i];
-                    vp[i] = mu * vp[i] + g;
-                    wp[i] -= eta * (g + mu * vp[i]);
-                }
-            else
-                for (int64_t i = begin; i < end; ++i) {
-                    vp[i] = mu * vp[i] + (dp[i] + lambda * wp[i]);
-                    wp[i] -= eta * vp[i];
-                }
+            const int64_t length = end - begin;
+            if (mu == 0) plain_step(wp + begin, dp + begin, eta, lambda, length);
+            else if (nesterov) nesterov_step(wp + begin, vp + begin, dp + begin, eta, mu, lambda, length);
+            else momentum_step(wp + begin, vp + begin, dp + begin, eta, mu, lambda, length);
         });
     });
     w.unsafeGetTensorImpl()->bump_version();
@@ -154,9 +186,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> decompose(const Tensor& plus, const T
         c = square < tiny ? 0 : along / square;
         const auto factor = static_cast<scalar_t>(c), weight = static_cast<scalar_t>(kappa);
         chunks(n, [&](int64_t k, int64_t begin, int64_t end) {
-            for (int64_t i = begin; i < end; ++i) o[i] = m[i] - p[i] * factor;
+            moved(o + begin, m + begin, p + begin, -factor, end - begin);
             squares[k] = product(o, o, begin, end);
-            for (int64_t i = begin; i < end; ++i) o[i] = p[i] + weight * o[i];
+            added(o + begin, p + begin, weight, end - begin);
         });
         for (int64_t k = 0; k < count; ++k) orthogonal += squares[k];
     });
@@ -183,8 +215,7 @@ Tensor mix_rows(const Tensor& x, const Tensor& partner, const Tensor& weight) {
         at::parallel_for(0, n, std::max<int64_t>(1, 4 * kChunk / std::max<int64_t>(1, row)), [&](int64_t begin, int64_t end) {
             for (int64_t i = begin; i < end; ++i) {
                 const scalar_t *a = xp + i * row, *b = xp + p[i] * row, w = wp[i], rest = 1 - w;
-                scalar_t* o = op + i * row;
-                for (int64_t j = 0; j < row; ++j) o[j] = a[j] * w + b[j] * rest;
+                mixed_row(op + i * row, a, b, w, rest, row);
             }
         });
     });
