@@ -113,6 +113,7 @@ module Flags =
     let noGraph = switch "--no-graph" "on a GPU: give it the steps operator by operator instead of as CUDA graphs; same results"
     let tf32 = choice "--tf32" "on a GPU, float32: round inputs to TF32 in nothing, in convolutions (default, as PyTorch does), or in matrix products too" [ "off", Tf32.Off; "conv", Tf32.Convolutions; "on", Tf32.On ]
     let cudnnBenchmark = switch "--cudnn-benchmark" "on a GPU: take cuDNN's fastest algorithms; two runs may then differ in their last bits"
+    let testLimit = integer "--test-limit" "class-balanced part of the test images, the same for every seed; 0 for all (default)"
     let cleanEvery = integer "--clean-every" "measure clean training accuracy every so many epochs (default 1)"
     let dropout = number "--dropout" "dropout within WideResNet's blocks (default 0)"
     let stemStride = integer "--stem-stride" "stride of the first convolution (default 1; 2 for images of 96 pixels)"
@@ -168,7 +169,7 @@ module Flags =
 
     /// The flags of verbs that train, in the order help shows them.
     let training: System.CommandLine.Option list =
-        [ dataset; data; limit; size; coarse; legacy; model; preset; epochs; batch; lr; momentum; weightDecay; nesterov; clip; schedule; milestones; factor; warmup
+        [ dataset; data; limit; testLimit; size; coarse; legacy; model; preset; epochs; batch; lr; momentum; weightDecay; nesterov; clip; schedule; milestones; factor; warmup
           augment; cutout; erasing; reflect; dropLast; stream; precision; threads; device; noGraph; tf32; cudnnBenchmark; cleanEvery; dropout; stemStride; stem; init; hidden; out; name ]
         @ methodParameters
 
@@ -213,5 +214,6 @@ module Flags =
                         Init = Option.toNullable (given init),
                         Hidden = (orElse [ 64; 64 ] hidden |> Array.ofList)
                     )
-                CleanEvery = orElse d.CleanEvery cleanEvery }
+                CleanEvery = orElse d.CleanEvery cleanEvery
+                TestLimit = orElse d.TestLimit testLimit }
         { s with Dataset = orElse s.Dataset dataset; Data = given data; Limit = orElse s.Limit limit; Size = given size; CoarseLabels = result.GetValue coarse; LegacyNormalization = result.GetValue legacy; Model = orElse s.Model model; Train = train }
