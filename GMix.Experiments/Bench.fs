@@ -72,19 +72,22 @@ module Bench =
         if config.CudnnBenchmark then TorchRuntime.SetCudnnBenchmark true
         let mode = StepGraph.ModeFor(device, config.Graph)
         let rate = 0.01
+        // made beforehand, as a data pipeline makes them on the side: a step is then followed by the next one
+        let batches =
+            [| for i in 0L .. 3L do
+                   let random = CounterRandom(0L, DrawStream.Noise, 0, i)
+                   use generator = new Generator(device)
+                   let images = Tensor.Normal([| int64 config.Batch; 3L; int64 size; int64 size |], generator.Seed(random.NextUInt64()), 0.0, 1.0, network.Type, Nullable device)
+                   let images = if network.ChannelsLast then images.Contiguous MemoryFormat.ChannelsLast else images
+                   Batch(images, Tensor.From(Array.init config.Batch (fun _ -> int64 (random.NextInt classes)), [| int64 config.Batch |]).To device) |]
         let position = ref 0L
         let oneStep (method: Method) (graph: StepGraph) (recorded: (string -> (unit -> unit) -> unit) option) =
             use _ = new TensorScope()
-            let random = CounterRandom(0L, DrawStream.Noise, 0, position.Value)
             position.Value <- position.Value + 1L
-            use generator = new Generator(device)
-            let images = Tensor.Normal([| int64 config.Batch; 3L; int64 size; int64 size |], generator.Seed(random.NextUInt64()), 0.0, 1.0, network.Type, Nullable device)
-            let images = if network.ChannelsLast then images.Contiguous MemoryFormat.ChannelsLast else images
-            let labels = Tensor.From(Array.init config.Batch (fun _ -> int64 (random.NextInt classes)), [| int64 config.Batch |]).To device
-            let draw = method.Mix.Draw(random, config.Batch, size, size)
+            let draw = method.Mix.Draw(CounterRandom(0L, DrawStream.Mix, 0, position.Value), config.Batch, size, size)
             // a GPU works behind the host's back: wait for it
             let run () =
-                graph.Run(Batch(images, labels), StepContext(0, position.Value, rate, rate, draw)) |> ignore
+                graph.Run(batches[int (position.Value % 4L)], StepContext(0, position.Value, rate, rate, draw)) |> ignore
                 Cuda.Synchronize device
             Cuda.Synchronize device
             let clock = Stopwatch.StartNew()
@@ -127,6 +130,9 @@ module Bench =
             if not (isNull graph.Refusal) then line $"{method.Name}: runs without CUDA graphs: {graph.Refusal}"
             graph.Dispose()
             stepper.Dispose()
+        for batch in batches do
+            batch.Images.Dispose()
+            batch.Labels.Dispose()
         { Speeds = speeds; PeakMemory = peak }
 
     /// Prints what `train` measured: a table, or with `json` one line for programs.

@@ -8,7 +8,12 @@ using Xunit;
 
 namespace GMix.Core.Tests.Nn;
 
-/// <summary>The fused kernels against the operators that they stand for.</summary>
+/// <summary>Tests that change what the whole process uses (instructions, threads) run alone.</summary>
+[CollectionDefinition(nameof(ProcessWide), DisableParallelization = true)]
+public class ProcessWide;
+
+/// <summary>The fused kernels against the operators that they stand for, and the profile of a step.</summary>
+[Collection(nameof(ProcessWide))]
 public class FusedTests
 {
     private static Tensor Numbers(long[] shape, ulong seed, DType type = DType.Float32)
