@@ -67,7 +67,7 @@ public sealed record Draw
     {
         if (Buffers is not null) return Buffers.Get(name, device, make);
         var made = make(at, this);
-        return device.IsCuda && !made.Device.IsCuda ? made.To(device) : made;
+        return device.IsCuda && !made.Device.IsCuda ? made.Uploaded(device) : made;
     }
 
     /// <summary>Where a replayed step finds its numbers; null in other steps.</summary>

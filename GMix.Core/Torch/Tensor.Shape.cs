@@ -65,6 +65,14 @@ public sealed partial class Tensor
         GC.KeepAlive(source);
     }
 
+    /// <summary>A copy on that device; from the host to a GPU without waiting for it, where <see cref="To(Device)"/> waits.</summary>
+    internal Tensor Uploaded(Device device)
+    {
+        var copy = Empty(Shape, DType, device);
+        copy.Upload(this);
+        return copy;
+    }
+
     /// <summary>Sets every element to zero.</summary>
     public Tensor ZeroInPlace()
     {
