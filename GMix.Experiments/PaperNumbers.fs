@@ -61,11 +61,16 @@ module PaperNumbers =
     /// Whether the paper has this data set.
     let hasDataset (dataset: string) = accuracyRows |> List.exists (fun ((d, _), _) -> d = dataset)
 
-    /// Whether a run stands on the paper's ground: its model for this data set, and all of the official images with their own classes.
+    /// Whether a run stands on the paper's ground: its model for this data set, all of the official images for training and testing, and their own
+    /// classes.
     let onItsGround (run: Run) =
         let c, data = run.Config, run.File.Data
-        let coarse = not (isNull c.Extra) && c.Extra.ContainsKey "coarseLabels"
-        hasColumn c.Dataset c.Model && data.Kind = "official" && c.Limit = 0 && not coarse
+        let info = if hasColumn c.Dataset c.Model then Some(GMix.Data.Datasets.Get c.Dataset) else None
+        // at another resolution from the first convolution on it is another net
+        let strided = not (isNull c.Extra) && c.Extra.ContainsKey "stemStride"
+        match info with
+        | Some info when not strided -> data.Kind = "official" && (data.Train, data.Test, data.Classes) = (info.TrainCount, info.TestCount, info.ClassCount)
+        | _ -> false
 
     /// The published accuracy and Gap that may stand beside a group.
     let beside (group: GroupSummary) : PaperCell option =

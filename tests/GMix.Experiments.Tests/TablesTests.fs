@@ -83,13 +83,16 @@ let ``no published number stands beside a smaller net, a part of the data, or ot
     let folder = freshFolder "paper-other"
     let all = official "cifar10"
     let own = settings "cifar10" "wrn-16-4" vanilla 3 0
-    let coarse = { settings "cifar100" "wrn-16-4" vanilla 3 0 with Extra = dict [ "coarseLabels", System.Text.Json.JsonSerializer.SerializeToElement true ] }
+    let extra name value (s: RunSettings) = { s with Extra = dict [ name, System.Text.Json.JsonSerializer.SerializeToElement(value: obj) ] }
+    let coarse = settings "cifar100" "wrn-16-4" vanilla 3 0 |> extra "coarseLabels" true
     let cases =
         [ "a small net", { own with Model = "wrn-10-1" }, all
           "another data set's model", { own with Model = "resnet18" }, all
           "a narrow MobileNet", settings "svhn" "mobilenet-0.25" vanilla 3 0, official "svhn"
           "a perceptron", { own with Model = "mlp-32" }, all
+          "half resolution", extra "stemStride" 2 own, all
           "a limit", { own with Limit = 500 }, { all with Train = 500 }
+          "a part of the test images", own, { all with Test = 1000 }
           "a subset", own, { all with Train = 20000; Kind = "subset" }
           "made images", own, { all with Kind = "synthetic" }
           "coarse classes", coarse, { official "cifar100" with Classes = 20 } ]
