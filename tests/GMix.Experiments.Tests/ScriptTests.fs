@@ -93,7 +93,7 @@ let ``a script stops on SIGTERM with a checkpoint, and the same command continue
           "            limit 200"
           "            model \"mlp-16\""
           "            methods [ Method.vanilla; Method.dgmix ]"
-          "            train { Train.defaults with Epochs = Some 150; Batch = 20 }"
+          "            train { Train.defaults with Epochs = Some 60; Batch = 20 }"
           "            seeds [ 0 ]"
           "        }"
           "    { Title = \"stops\"; Experiments = [ e ]; Tables = List.map Tables.comparison; Figures = (fun _ -> []); Remarks = [] })" ]
@@ -107,9 +107,9 @@ let ``a script stops on SIGTERM with a checkpoint, and the same command continue
     let stopped = Path.Combine(folder, "stopped")
     use child = start "stopped"
     let output, error = child.StandardOutput.ReadToEndAsync(), child.StandardError.ReadToEndAsync()
-    Assert.True(Processes.within 120.0 (fun () -> child.HasExited || (Processes.filesNamed "epochs.jsonl" stopped).Length >= workers), "nothing was trained")
+    Assert.True(Processes.within 180.0 (fun () -> child.HasExited || (Processes.filesNamed "epochs.jsonl" stopped).Length >= workers), "nothing was trained")
     Processes.terminate child
-    Assert.True(child.WaitForExit 60000, "the script did not stop")
+    Assert.True(child.WaitForExit 120000, "the script did not stop")
     Assert.True((child.ExitCode = 1), error.Result + output.Result)
     Assert.Contains("stopped; the same command continues", error.Result)
     Assert.DoesNotContain("Unhandled", error.Result + output.Result)
