@@ -43,47 +43,89 @@ module Bench =
             c.Agrees)
         |> List.forall id
 
-    /// Images per second of training steps of each method on random images of `size` pixels: the median over `steps` after warm-up. The methods
-    /// take turns, so that a change of the machine's speed meets all of them.
-    let train (setup: Setup) (methods: string list) (size: int) (steps: int) : (string * float) list =
+    /// Most memory that this process has held so far, in MiB.
+    let peakMemory () =
+        File.ReadLines "/proc/self/status"
+        |> Seq.tryFind (fun l -> l.StartsWith("VmHWM:", StringComparison.Ordinal))
+        |> Option.map (fun l -> Math.Round(float (l.Split([| ' '; '\t' |], StringSplitOptions.RemoveEmptyEntries)[1]) / 1024.0, 1))
+
+    /// What `train` measured: images/s by method, and the most memory that was held, in MiB.
+    type Measured = { Speeds: (string * float) list; PeakMemory: float option }
+
+    /// Images per second of training steps of each method on random images of `size` pixels: the median over `steps` after warm-up, all on one
+    /// network. The methods take turns of a tenth of a second, or one step where that is longer, so that a change of the machine's speed meets
+    /// all of them and none finds its weights out of the caches at every step. With `profile` one further step of each is recorded there.
+    let train (setup: Setup) (methods: string list) (size: int) (steps: int) (profile: string option) : Measured =
         if steps < 1 then raise (GMixInputException $"--steps {steps}: must be at least 1")
         let classes = 10
         let configs = methods |> List.map (fun m -> Runner.job setup m 0)
         let config = configs.Head.Config
         config.Check()
+        profile |> Option.iter Profiling.check
         TorchRuntime.TuneAllocator()
         TorchRuntime.Threads <- config.Threads
         let device = Device.Parse config.Device
-        let runs =
-            configs
-            |> List.map (fun job ->
-                let network = new Network(ModelCatalog.Create(config.Model, ImageShape(classes, 3, size, size), config.ModelOptions), config.Precision, device, 0L)
-                job.Method, network, new MethodStep(network, job.Method), new Sgd(network.Parameters, config.Sgd), ResizeArray<float>())
-        let warmup = 2
-        for step in 0 .. warmup + steps - 1 do
-            for method, network, stepper, optimizer, times in runs do
-                use _ = new TensorScope()
-                let random = CounterRandom(0L, DrawStream.Noise, 0, int64 step)
-                use generator = new Generator(device)
-                let images = Tensor.Normal([| int64 config.Batch; 3L; int64 size; int64 size |], generator.Seed(random.NextUInt64()), 0.0, 1.0, network.Type, Nullable device)
-                let images = if network.ChannelsLast then images.Contiguous MemoryFormat.ChannelsLast else images
-                let labels = Tensor.From(Array.init config.Batch (fun _ -> int64 (random.NextInt classes)), [| int64 config.Batch |]).To device
-                let draw = method.Mix.Draw(random, config.Batch, size, size)
-                let clock = Stopwatch.StartNew()
-                let result = stepper.Run(Batch(images, labels), StepContext(0, int64 step, 0.1, 0.1, draw))
-                optimizer.Update(result.Direction, 0.1)
+        use network = new Network(ModelCatalog.Create(config.Model, ImageShape(classes, 3, size, size), config.ModelOptions), config.Precision, device, 0L)
+        use optimizer = new Sgd(network.Parameters, config.Sgd)
+        let rate = 0.01
+        // made beforehand, as a data pipeline makes them on the side: a step is then followed by the next one
+        let batches =
+            [| for i in 0L .. 3L do
+                   let random = CounterRandom(0L, DrawStream.Noise, 0, i)
+                   use generator = new Generator(device)
+                   let images = Tensor.Normal([| int64 config.Batch; 3L; int64 size; int64 size |], generator.Seed(random.NextUInt64()), 0.0, 1.0, network.Type, Nullable device)
+                   let images = if network.ChannelsLast then images.Contiguous MemoryFormat.ChannelsLast else images
+                   Batch(images, Tensor.From(Array.init config.Batch (fun _ -> int64 (random.NextInt classes)), [| int64 config.Batch |]).To device) |]
+        let position = ref 0L
+        let oneStep (method: Method) (stepper: MethodStep) (recorded: (string -> (unit -> unit) -> unit) option) =
+            use _ = new TensorScope()
+            position.Value <- position.Value + 1L
+            let draw = method.Mix.Draw(CounterRandom(0L, DrawStream.Mix, 0, position.Value), config.Batch, size, size)
+            let run () =
+                let result = stepper.Run(batches[int (position.Value % 4L)], StepContext(0, position.Value, rate, rate, draw))
+                optimizer.Update(result.Direction, rate)
                 // a GPU works behind the host's back: wait for it
                 if device.IsCuda then result.GradientNorm.Item() |> ignore
-                if step >= warmup then times.Add clock.Elapsed.TotalSeconds
-        [ for method, network, stepper, optimizer, times in runs do
-              let sorted = times |> Seq.sort |> Array.ofSeq
-              yield method.Name, Math.Round(float config.Batch / sorted[sorted.Length / 2], 1)
-              stepper.Dispose()
-              optimizer.Dispose()
-              network.Dispose() ]
+            let clock = Stopwatch.StartNew()
+            match recorded with
+            | Some record -> record "step" run
+            | None -> run ()
+            clock.Elapsed.TotalSeconds
+        let runs = configs |> List.map (fun job -> job.Method, new MethodStep(network, job.Method), ResizeArray<float>())
+        let turns =
+            runs
+            |> List.map (fun (method, stepper, _) ->
+                let clock = Stopwatch.StartNew()
+                let rec warm count =
+                    let seconds = oneStep method stepper None
+                    if count < 2 || (clock.Elapsed.TotalSeconds < 0.5 && count < 1000) then warm (count + 1) else seconds
+                max 1 (int (0.1 / warm 1)))
+        while runs |> List.exists (fun (_, _, times) -> times.Count < steps) do
+            for (method, stepper, times), turn in List.zip runs turns do
+                for _ in 1 .. min turn (steps - times.Count) do
+                    times.Add(oneStep method stepper None)
+        let speeds =
+            [ for method, _, times in runs do
+                  let sorted = times |> Seq.sort |> Array.ofSeq
+                  method.Name, Math.Round(float config.Batch / sorted[sorted.Length / 2], 1) ]
+        let peak = peakMemory ()
+        match profile with
+        | None -> ()
+        | Some folder ->
+            for method, stepper, _ in runs do
+                let into = if runs.Length = 1 then folder else Path.Combine(folder, method.Name)
+                let title = $"{method.Title} on {config.Model}, batch {config.Batch}, {Resolve.precisionName config.Precision}, {config.Threads} threads, {config.Device}"
+                oneStep method stepper (Some(fun name body -> Profiling.save into title (Profiler.Record(name, body)))) |> ignore
+        for _, stepper, _ in runs do
+            stepper.Dispose()
+        for batch in batches do
+            batch.Images.Dispose()
+            batch.Labels.Dispose()
+        { Speeds = speeds; PeakMemory = peak }
 
     /// Prints what `train` measured: a table, or with `json` one line for programs.
-    let printTrain (setup: Setup) (speeds: (string * float) list) (json: bool) =
+    let printTrain (setup: Setup) (measured: Measured) (json: bool) =
+        let speeds = measured.Speeds
         if json then
             use stream = new MemoryStream()
             do
@@ -95,6 +137,7 @@ module Bench =
                 for name, speed in speeds do
                     writer.WriteNumber(name, speed)
                 writer.WriteEndObject()
+                measured.PeakMemory |> Option.iter (fun mib -> writer.WriteNumber("peak_mib", mib))
                 writer.WriteEndObject()
             line (Text.Encoding.UTF8.GetString(stream.ToArray()))
         else
@@ -102,3 +145,4 @@ module Bench =
             for name, speed in speeds do
                 let ratio = basis |> Option.map (fun b -> $"{b / speed, 8:F2} x Vanilla's time") |> Option.defaultValue ""
                 line $"{name, -10} {speed, 9:F1} images/s {ratio}"
+            measured.PeakMemory |> Option.iter (fun mib -> line $"peak memory {mib, 8:F1} MiB")

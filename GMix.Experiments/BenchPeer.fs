@@ -12,14 +12,16 @@ open GMix.Torch
 /// absolute times mean little on a shared machine.
 [<RequireQualifiedAccess>]
 module BenchPeer =
-    /// What one round measured: images/s by method.
-    type private Speeds = Map<string, float>
+    /// What one round measured: images/s by method, and the most memory held, in MiB.
+    type private Measured = { Speeds: Map<string, float>; Memory: float }
 
     let private line (text: string) = Console.Out.WriteLine text
 
-    let private run (program: string) (arguments: string list) : (int * string * string) option =
+    let private run (program: string) (arguments: string list) (environment: (string * string) list) : (int * string * string) option =
         try
             let start = ProcessStartInfo(program, arguments, RedirectStandardOutput = true, RedirectStandardError = true, UseShellExecute = false)
+            for name, value in environment do
+                start.Environment[name] <- value
             use child = Process.Start start
             let error = child.StandardError.ReadToEndAsync()
             let output = child.StandardOutput.ReadToEnd()
@@ -34,9 +36,17 @@ module BenchPeer =
           "python3"
           "/usr/bin/python3" ]
         |> List.tryPick (fun program ->
-            match run program [ "-c"; "import torch; print(torch.__version__)" ] with
+            match run program [ "-c"; "import torch; print(torch.__version__)" ] [] with
             | Some(0, version, _) -> Some(program, version.Trim())
             | _ -> None)
+
+    /// The allocator that an expert preloads for the tuned peer, where it is installed (Debian: libgoogle-perftools4).
+    let private fasterMalloc () =
+        [ "/usr/lib"; "/usr/lib64"; "/usr/local/lib" ]
+        |> List.filter Directory.Exists
+        |> List.collect (fun root -> root :: List.ofArray (Directory.GetDirectories(root, "*-linux-gnu")))
+        |> List.collect (fun folder -> [ "libtcmalloc.so.4"; "libtcmalloc_minimal.so.4" ] |> List.map (fun file -> Path.Combine(folder, file)))
+        |> List.tryFind File.Exists
 
     let private peerScript () =
         let rec above (folder: DirectoryInfo) =
@@ -45,11 +55,12 @@ module BenchPeer =
             if File.Exists path then path else above folder.Parent
         above (DirectoryInfo AppContext.BaseDirectory)
 
-    let private speeds (what: string) (result: (int * string * string) option) : Speeds =
+    let private measured (what: string) (result: (int * string * string) option) : Measured =
         match result with
         | Some(0, output, _) ->
             use json = JsonDocument.Parse(output.Trim().Split('\n') |> Array.last)
-            Map [ for p in json.RootElement.GetProperty("img_per_s").EnumerateObject() -> p.Name, p.Value.GetDouble() ]
+            let memory = match json.RootElement.TryGetProperty "peak_mib" with | true, value -> value.GetDouble() | _ -> nan
+            { Speeds = Map [ for p in json.RootElement.GetProperty("img_per_s").EnumerateObject() -> p.Name, p.Value.GetDouble() ]; Memory = memory }
         | Some(code, _, error) ->
             let last = error.Trim().Split('\n') |> Array.last
             raise (InvalidOperationException $"{what} ended with code {code}: {last}")
@@ -61,7 +72,7 @@ module BenchPeer =
 
     let private number (value: float) = value.ToString("F1", CultureInfo.InvariantCulture)
 
-    let private header = "date,commit,cpu,threads,libtorch,peer,model,batch,method,gmix,gmix_min,stock,stock_min,tuned,tuned_min,ratio_stock,ratio_tuned"
+    let private header = "date,commit,cpu,threads,libtorch,peer,model,batch,method,gmix,gmix_min,stock,stock_min,tuned,tuned_min,ratio_stock,ratio_tuned,over_vanilla,stock_over_vanilla,tuned_over_vanilla,gmix_mib,stock_mib,tuned_mib"
 
     /// Runs GMix and, where a Python has torch, the peer as it comes and as an expert tunes it; prints medians, minima and ratios; appends to `csv`.
     let all (setup: Setup) (models: string list) (methods: string list) (rounds: int) (steps: int) (csv: string) =
@@ -70,32 +81,45 @@ module BenchPeer =
         let threads = setup.Train.Threads |> Option.defaultWith (fun () -> Environment.ProcessorCount)
         let peer = python ()
         let script = peerScript ()
+        let malloc = fasterMalloc ()
         match peer with
-        | Some(program, version) -> line $"peer     PyTorch {version} ({program}), as it comes (NCHW, float32) and tuned (channels-last, bf16 autocast)"
+        | Some(program, version) ->
+            line $"peer     PyTorch {version} ({program}), as it comes (NCHW, float32) and tuned (channels-last, bf16 autocast)"
+            match malloc with
+            | Some path -> line $"         the tuned one with {path}"
+            | None -> line "         the tuned one with the system's malloc: tcmalloc is not installed (Debian: apt-get install libgoogle-perftools4)"
         | None -> line "peer     none: no python3 here imports torch (Debian: apt-get install python3-torch); GMix alone is measured"
         let environment = Machine.environment None
         line $"machine  {environment.Cpu}, {threads} threads, libtorch {environment.Libtorch}, commit {environment.Commit}"
         for model in models do
             let batch = if model.StartsWith("mlp", StringComparison.Ordinal) then 32 else setup.Train.Batch
-            let common = [ "--model"; model; "--methods"; String.Join(',', methods); "--batch"; string batch; "--steps"; string steps; "--threads"; string threads ]
+            // a perceptron's step takes a fraction of a millisecond: a few of them would measure the clock
+            let counted = if model.StartsWith("mlp", StringComparison.Ordinal) then 100 * steps else steps
+            let common = [ "--model"; model; "--methods"; String.Join(',', methods); "--batch"; string batch; "--steps"; string counted; "--threads"; string threads ]
             let results =
                 [ for _ in 1..rounds ->
-                      let ours = run Environment.ProcessPath ([ "bench"; "train"; "--json"; "--gamma"; "0.5" ] @ common) |> speeds "gmix bench train"
-                      let theirs flags = peer |> Option.map (fun (program, _) -> run program (script :: flags @ common) |> speeds "bench/peer.py")
-                      ours, theirs [], theirs [ "--tuned" ] ]
+                      let ours = run Environment.ProcessPath ([ "bench"; "train"; "--json"; "--gamma"; "0.5" ] @ common) [] |> measured "gmix bench train"
+                      let theirs flags environment = peer |> Option.map (fun (program, _) -> run program (script :: flags @ common) environment |> measured "bench/peer.py")
+                      ours, theirs [] [], theirs [ "--tuned" ] [ for path in Option.toList malloc -> "LD_PRELOAD", path ] ]
+            let oursAll, stockAll, tunedAll = results |> List.map (fun (o, _, _) -> o), results |> List.choose (fun (_, s, _) -> s), results |> List.choose (fun (_, _, t) -> t)
+            let memory (all: Measured list) = if all.IsEmpty then None else Some(all |> List.map _.Memory |> median)
             line ""
             line $"{model}, batch {batch}, 32x32: images/s, median of {rounds} rounds (least)"
             for method in methods do
-                let of' (speeds: Speeds list) = speeds |> List.map (Map.find method)
-                let ours = results |> List.map (fun (o, _, _) -> o) |> of'
-                let stock = results |> List.choose (fun (_, s, _) -> s) |> of'
-                let tuned = results |> List.choose (fun (_, _, t) -> t) |> of'
+                let of' (all: Measured list) = all |> List.map (fun m -> Map.find method m.Speeds)
+                let ours, stock, tuned = of' oursAll, of' stockAll, of' tunedAll
+                // time over Vanilla's within each round and program, then the median
+                let overVanilla (all: Measured list) =
+                    if all.IsEmpty || not (List.contains "vanilla" methods) then None else Some(all |> List.map (fun m -> m.Speeds["vanilla"] / m.Speeds[method]) |> median)
+                let times r = match r with Some(x: float) -> $"{x:F2}" | None -> "–"
                 let show (values: float list) = if values.IsEmpty then "–" else $"{number (median values)} ({number (List.min values)})"
                 // a ratio within each round, then the median: what slowed one slowed the other
                 let ratio (theirs: float list) = if theirs.IsEmpty then None else Some(median (List.map2 (/) ours theirs))
                 let ratioText r = match r with Some(x: float) -> $"{x:F2} x" | None -> "–"
-                line $"  {method, -9} GMix {show ours, -18} stock {show stock, -18} {ratioText (ratio stock), 7}   tuned {show tuned, -18} {ratioText (ratio tuned), 7}"
+                line $"  {method, -9} GMix {show ours, -18} stock {show stock, -18} {ratioText (ratio stock), 7}   tuned {show tuned, -18} {ratioText (ratio tuned), 7}   time over Vanilla {times (overVanilla oursAll), 4} stock {times (overVanilla stockAll), 4} tuned {times (overVanilla tunedAll), 4}"
                 let cell values pick = if List.isEmpty values then "" else number (pick values)
+                // a file of an earlier version has other columns: it is kept beside
+                if File.Exists csv && (File.ReadLines csv |> Seq.tryHead) <> Some header then File.Move(csv, csv + ".old", true)
                 let fresh = not (File.Exists csv)
                 Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath csv)) |> ignore
                 use file = new StreamWriter(csv, append = true)
@@ -105,8 +129,13 @@ module BenchPeer =
                 String.Join(
                     ',',
                     [ DateTime.UtcNow.ToString "yyyy-MM-ddTHH:mm:ssZ"; environment.Commit; environment.Cpu.Replace(',', ' '); string threads; environment.Libtorch; peerVersion; model; string batch; method
-                      cell ours median; cell ours List.min; cell stock median; cell stock List.min; cell tuned median; cell tuned List.min; ratioCell (ratio stock); ratioCell (ratio tuned) ]
+                      cell ours median; cell ours List.min; cell stock median; cell stock List.min; cell tuned median; cell tuned List.min; ratioCell (ratio stock); ratioCell (ratio tuned)
+                      ratioCell (overVanilla oursAll); ratioCell (overVanilla stockAll); ratioCell (overVanilla tunedAll)
+                      ratioCell (memory oursAll); ratioCell (memory stockAll); ratioCell (memory tunedAll) ]
                 )
                 |> file.WriteLine
+            let memoryText (all: Measured list) = match memory all with Some m -> $"{m:F0} MiB" | None -> "–"
+            let over (all: Measured list) = match memory oursAll, memory all with Some ours, Some theirs -> $" ({ours / theirs:F2} x)" | _ -> ""
+            line $"  peak memory: GMix {memoryText oursAll}, stock {memoryText stockAll}{over stockAll}, tuned {memoryText tunedAll}{over tunedAll}"
         line ""
         line $"appended to {csv}"

@@ -133,6 +133,10 @@ module Flags =
     let stem = choice "--stem" "how ResNet-18 begins (default cifar)" [ "cifar", Stem.Cifar; "imagenet", Stem.ImageNet ]
     let init = choice "--init" "how convolutions start (default: as the model's published code)" [ "fan-in", WeightInit.FanIn; "fan-out", WeightInit.FanOut; "pytorch", WeightInit.PyTorch ]
     let hidden = integers "--hidden" "widths of the model mlp's hidden layers (default 64,64)"
+    let profile =
+        let option = text "--profile" "DIR" "record one step's operators: a table, profile.txt, profile.csv and profile.json for chrome://tracing (default DIR: the experiment's folder, or the current one)"
+        option.Arity <- ArgumentArity.ZeroOrOne
+        option
     let seed = integer "--seed" "seed of initial weights and all draws (default 0)"
     let seeds = integers "--seeds" "seeds, such as 0,1,2 or 0..4 (default 0)"
     let workers = integer "--workers" "runs side by side, each in a process of its own, with the cores divided between them (default 1)"
@@ -141,6 +145,13 @@ module Flags =
     /// The value of a flag, None where it was not given.
     let get (result: ParseResult) (option: System.CommandLine.Option<'T option>) : 'T option =
         if isNull (result.GetResult option) then None else result.GetValue option
+
+    /// Where `--profile` writes: None where it was not given, `fallback` where it was given without a folder.
+    let profileFolder (result: ParseResult) (fallback: string) : string option =
+        let given = result.GetResult profile
+        if isNull given then None
+        elif given.Tokens.Count = 0 then Some fallback
+        else get result profile
 
     /// One flag per hyper-parameter of the catalog.
     let private hyperParameters: (HyperParameter * System.CommandLine.Option) list =

@@ -58,12 +58,16 @@ let private compareVerb args =
 
 let private trainVerb args =
     verb "train" "Train one method; checkpoint after every epoch.\n  gmix train --method dgmix --model wrn-16-2 --epochs 10 --tensorboard"
-        ([ Flags.method; Flags.seed; Flags.tensorBoard ] @ Flags.training) [] (fun result ->
+        ([ Flags.method; Flags.seed; Flags.tensorBoard; Flags.profile ] @ Flags.training) [] (fun result ->
             let token, handlers = Signals.stopping ()
             use _ = handlers
             let method = Flags.get result Flags.method |> Option.defaultValue "vanilla"
             let seed = Flags.get result Flags.seed |> Option.defaultValue 0
-            Compare.run (outOf result) (nameOf result "train") (Flags.setup result) [ method ] [ seed ] { comparisonOf result args with Workers = 1 } token |> ended)
+            let setup, name = Flags.setup result, nameOf result "train"
+            match Flags.profileFolder result (Path.Combine(outOf result, name)) with
+            | Some folder -> Profiling.ofRun folder setup method seed
+            | None -> ()
+            Compare.run (outOf result) name setup [ method ] [ seed ] { comparisonOf result args with Workers = 1 } token |> ended)
 
 let private resumeVerb args =
     let path = Argument<string>("RUN", Description = "a run's folder, or an experiment's")
@@ -133,16 +137,16 @@ let private benchVerb () =
         verb "model" "Hold models with formula-filled weights against an independent implementation's logits.\n  gmix bench model models.json --tolerance 1e-9" [ modelTolerance ] [ modelFiles ] (fun result ->
             let limit = Flags.get result modelTolerance |> Option.defaultValue 1e-9
             if Bench.models (result.GetValue modelFiles |> List.ofArray) limit then 0 else 1))
-    let steps = Flags.integer "--steps" "steps that count, after two of warm-up (default 5)"
+    let steps = Flags.integer "--steps" "steps that count, after a warm-up of two steps or half a second (default 5)"
     let size = Flags.integer "--size" "side of the images in pixels (default 32)"
     let json = Flags.switch "--json" "one line for programs"
     bench.Subcommands.Add(
         verb "train" "Images per second of training steps on random images.\n  gmix bench train --model wrn-16-4 --methods vanilla,sam --batch 128 --steps 5 --json"
-            ([ Flags.model; Flags.methods; Flags.batch; steps; size; json; Flags.precision; Flags.threads; Flags.device ] @ Flags.methodParameters) [] (fun result ->
+            ([ Flags.model; Flags.methods; Flags.batch; steps; size; json; Flags.profile; Flags.precision; Flags.threads; Flags.device ] @ Flags.methodParameters) [] (fun result ->
                 let setup = Flags.setup result
                 let methods = Flags.get result Flags.methods |> Option.defaultValue paperMethods
-                let speeds = Bench.train setup methods (Flags.get result size |> Option.defaultValue 32) (Flags.get result steps |> Option.defaultValue 5)
-                Bench.printTrain setup speeds (result.GetValue json)
+                let measured = Bench.train setup methods (Flags.get result size |> Option.defaultValue 32) (Flags.get result steps |> Option.defaultValue 5) (Flags.profileFolder result ".")
+                Bench.printTrain setup measured (result.GetValue json)
                 0))
     let batches = Flags.integer "--steps" "batches that count, after five of warm-up (default 200)"
     let line = Flags.switch "--json" "one line for programs"

@@ -28,9 +28,9 @@ public sealed record Loss(double LabelSmoothing = 0, LossKind Kind = LossKind.Cr
     /// <param name="targets">(n).</param>
     public Tensor PerExample(Tensor logits, Targets targets)
     {
+        if (Kind == LossKind.CrossEntropy) return logits.CrossEntropy(targets.A, targets.Mixed ? [targets.B!, targets.Lambda!] : [], LabelSmoothing);
         var logP = logits.LogSoftmax(1);
         var yes = Expected(logP, targets);
-        if (Kind == LossKind.CrossEntropy) return -yes;
         // 1 − p rounds to 0 where p rounds to 1; that class then adds a large constant, as in PyTorch's binary cross-entropy
         var logNot = (1 - logP.Exp()).Clamp(1e-30, 1).Log();
         return (Expected(logNot, targets) - logNot.Sum([1]) - yes) / (double)logits.Size(1);

@@ -45,6 +45,7 @@ public sealed class MethodStep : IScorer, IDisposable
         (_draw, _count, _forwards, _backwards) = (at.Draw, batch.Count, 0, 0);
 
         VicinalBatch vicinal;
+        using (Profiler.Span("mix"))
         using (Autograd.NoGrad()) vicinal = mix.Apply(batch, at.Draw, this);
         var perturbs = perturb.Active && perturb.When.Perturbs(at);
         var ascentBatch = perturbs && perturb.AscentOn == AscentBatch.Clean ? new VicinalBatch(batch.Images, new Targets(batch.Labels)) : vicinal;
@@ -52,37 +53,52 @@ public sealed class MethodStep : IScorer, IDisposable
 
         // the first pass is the one whose losses, logits and statistics count; it needs no graph where the ascent has a pass of its own
         Tensor losses, logits;
+        using (Profiler.Span("first pass"))
         using (elsewhere && !combine.NeedsGradient ? Autograd.NoGrad() : Autograd.WithGrad())
             (losses, logits) = Losses(vicinal, null, BatchNormMode.Train);
         var lossesAtW = losses.Detach();
 
         if (!perturbs)
         {
-            var g = Gradient(losses);
+            Tensor g;
+            using (Profiler.Span("first pass")) g = Gradient(losses);
             using (Autograd.NoGrad())
-                return Counted(new StepResult(combine.Between(g, State), logits.Detach(), vicinal, lossesAtW, g.Norm()) { Found = vicinal.Found });
+                return Counted(new StepResult(combine.Between(g, State), logits.Detach(), vicinal, lossesAtW, Vectors.Norm(g)) { Found = vicinal.Found });
         }
 
         // where the ascent follows another loss, a method that also wants ∇L(w) costs one more backward
         var ownGraph = elsewhere || !perturb.AscendsTrainingLoss;
-        var own = ownGraph && combine.NeedsGradient ? Gradient(losses, retainGraph: !elsewhere) : null;
-        var ascent = elsewhere ? AscentGradient(ascentBatch) : Gradient(perturb.AscentLosses(logits, vicinal.Targets, losses, at.Draw));
-        var epsilon = Climb(ascentBatch, ascent, at);
+        Tensor? own = null, factor, epsilon = null;
+        Tensor ascent, ascentNorm, direction;
+        using (Profiler.Span("first pass"))
+        {
+            if (ownGraph && combine.NeedsGradient) own = Gradient(losses, retainGraph: !elsewhere);
+            ascent = elsewhere ? AscentGradient(ascentBatch) : Gradient(perturb.AscentLosses(logits, vicinal.Targets, losses, at.Draw));
+        }
+        using (Profiler.Span("perturb"))
+        {
+            using (Autograd.NoGrad())
+            {
+                ascentNorm = Vectors.Norm(ascent);
+                factor = perturb.Ascents == 1 && perturb.Scope == PerturbScope.All ? perturb.Factor(ascentNorm, at) : null;
+            }
+            if (factor is null) epsilon = Climb(ascentBatch, ascent, at);
+        }
 
         SecondPass second;
-        Tensor direction;
-        using (var away = Network.Parameters.Perturbed(epsilon))
+        using (var away = epsilon is null ? Network.Parameters.Perturbed(ascent, factor!) : Network.Parameters.Perturbed(epsilon))
+        using (Profiler.Span("second pass"))
         {
             second = new SecondPass(this, vicinal, lossesAtW, ownGraph ? own : ascent, away.Home, at);
             direction = combine.Direction(second);
         }
 
         using (Autograd.NoGrad())
-            return Counted(new StepResult(direction, logits.Detach(), vicinal, lossesAtW, ascent.Norm())
+            return Counted(new StepResult(direction, logits.Detach(), vicinal, lossesAtW, ascentNorm)
             {
                 LossesAtPerturbed = second.LossesAtPerturbed,
                 Selected = second.Selected,
-                EpsilonNorm = epsilon.Norm(),
+                FindEpsilonNorm = () => Vectors.Norm(epsilon ?? ascent * factor!.To(ascent.DType)),
                 Found = second.Found.Count == 0 ? vicinal.Found : second.Found.Concat(vicinal.Found).ToDictionary(),
             });
     }

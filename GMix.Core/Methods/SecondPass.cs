@@ -63,6 +63,7 @@ public sealed class SecondPass
         // where everything is selected, the scoring pass is the pass to go back through
         if (selection.Subset == SubsetForward.Reuse || selection.Size(Batch.Count) == Batch.Count) graph = Losses();
         else
+            using (Profiler.Span("score"))
             using (Autograd.NoGrad()) Losses();
         using var noGrad = Autograd.NoGrad();
         var (plus, minus) = selection.Split(LossesAtW, LossesAtPerturbed!, At.Draw.SeedFor(DrawStream.Subset));

@@ -16,8 +16,13 @@ public sealed record StepResult(Tensor Direction, Tensor Logits, VicinalBatch Ba
     /// <summary>Indices of B₊, ascending; null where nothing was selected.</summary>
     public Tensor? Selected { get; init; }
 
-    /// <summary>|ε|, a float64 scalar; null for a step without perturbation.</summary>
-    public Tensor? EpsilonNorm { get; init; }
+    /// <summary>|ε|, a float64 scalar, found when asked for; null for a step without perturbation.</summary>
+    public Tensor? EpsilonNorm => _epsilonNorm?.Value;
+
+    private readonly Lazy<Tensor>? _epsilonNorm;
+
+    /// <summary>How to find |ε|: it takes a pass over the weights, which training need not pay for.</summary>
+    internal Func<Tensor>? FindEpsilonNorm { init => _epsilonNorm = value is null ? null : new Lazy<Tensor>(value); }
 
     /// <summary>Forward passes the step ran, in passes of the whole batch: half a batch counts ½. Compare <see cref="Method.Cost"/>.</summary>
     public double Forwards { get; init; }

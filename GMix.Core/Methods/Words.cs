@@ -98,6 +98,11 @@ public abstract record Perturb
     /// <param name="at">Where training is (for a radius that follows the learning rate) and what was drawn.</param>
     public abstract Tensor Epsilon(ParameterVector weights, Tensor gradient, StepContext at);
 
+    /// <summary>The number f with ε = f · gradient, a float64 scalar, where ε is a multiple of the gradient: then ε need not be written down. Else null.</summary>
+    /// <param name="gradientNorm">|gradient|, a float64 scalar.</param>
+    /// <param name="at">Where training is, and what was drawn.</param>
+    public virtual Tensor? Factor(Tensor gradientNorm, StepContext at) => null;
+
     /// <summary>The next ε of a perturbation of several <see cref="Ascents"/>.</summary>
     /// <param name="weights">w.</param>
     /// <param name="epsilon">ε so far, (d).</param>

@@ -8,6 +8,7 @@ public sealed class Mlp : Model
 {
     private readonly Linear[] _layers;
     private readonly Activation _activation;
+    private Tensor[]? _weights;
 
     /// <summary>The nonlinearity between layers.</summary>
     public enum Activation { Relu, Tanh, Softplus, Gelu }
@@ -31,6 +32,7 @@ public sealed class Mlp : Model
     public override Tensor Forward(Tensor x, ForwardPass pass)
     {
         var h = x.Flatten(1);
+        if (_activation == Activation.Relu && pass.AtStage is null) return h.Perceptron(_weights ??= [.. NamedParameters().Select(p => p.Parameter.Value)]);
         for (var i = 0; i < _layers.Length; i++)
         {
             h = _layers[i].Forward(h);

@@ -51,11 +51,19 @@ public sealed class ParameterVector
     /// <param name="retainGraph">Keep the graph for a second gradient.</param>
     public Tensor Gradient(Tensor loss, bool retainGraph = false) => Autograd.FlatGradient(loss, _handles, retainGraph);
 
-    /// <summary>Moves w to w + ε until disposed; then w is copied back, bit for bit.</summary>
-    public Displacement Perturbed(Tensor epsilon) => new(Value, w => w.AddInPlace(epsilon));
+    /// <summary>Moves w to w + ε until disposed; then w is back, bit for bit.</summary>
+    public Displacement Perturbed(Tensor epsilon) => Displaced(w => w + epsilon);
 
-    /// <summary>Puts other weights in the place of w until disposed; then w is copied back, bit for bit.</summary>
-    public Displacement At(Tensor weights) => new(Value, w => w.CopyFrom(weights));
+    /// <summary>Moves w to w + factor · direction, in one pass over memory; the factor is a float64 scalar.</summary>
+    internal Displacement Perturbed(Tensor direction, Tensor factor) => Displaced(w => Vectors.Moved(w, direction, factor));
+
+    /// <summary>Puts other weights in the place of w until disposed; then w is back, bit for bit.</summary>
+    public Displacement At(Tensor weights) => Displaced(_ => weights.Clone());
+
+    private Displacement Displaced(Func<Tensor, Tensor> other)
+    {
+        using (Autograd.NoGrad()) return new(Value, other(Value));
+    }
 
     /// <summary>The dense strides of a parameter within its stretch of the vector.</summary>
     private static long[] StridesOf(long[] shape, bool channelsLast)
@@ -71,19 +79,15 @@ public sealed class ParameterVector
         return strides;
     }
 
-    /// <summary>Weights that are away from w; disposal brings them back from a copy.</summary>
+    /// <summary>Weights that are away from w, which lies untouched in the memory they had: disposal exchanges the two again, bit for bit.</summary>
     public readonly struct Displacement : IDisposable
     {
         private readonly Tensor _weights;
 
-        internal Displacement(Tensor weights, Action<Tensor> move)
+        internal Displacement(Tensor weights, Tensor other)
         {
-            _weights = weights;
-            using (Autograd.NoGrad())
-            {
-                Home = weights.Clone();
-                move(weights);
-            }
+            (_weights, Home) = (weights, other);
+            weights.SwapMemory(other);
         }
 
         /// <summary>w as it was.</summary>
@@ -92,7 +96,7 @@ public sealed class ParameterVector
         /// <inheritdoc/>
         public void Dispose()
         {
-            using (Autograd.NoGrad()) _weights.CopyFrom(Home);
+            _weights.SwapMemory(Home);
             Home.Dispose();
         }
     }

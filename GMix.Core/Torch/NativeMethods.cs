@@ -45,6 +45,14 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(Lib)] internal static partial void gmx_set_grad_enabled(int on);
     [LibraryImport(Lib)] internal static partial int gmx_grad(nint output, nint seed, nint* inputs, int n, int retainGraph, int createGraph, nint* results);
     [LibraryImport(Lib)] internal static partial int gmx_grad_flat(nint output, nint* inputs, int n, int retainGraph, out nint flat);
+    [LibraryImport(Lib)] internal static partial int gmx_swap_memory(nint a, nint b);
+    [LibraryImport(Lib)] internal static partial int gmx_widest_instructions(int level);
+
+    [LibraryImport(Lib)] internal static partial int gmx_profile_start();
+    [LibraryImport(Lib)] internal static partial int gmx_profile_stop();
+    [LibraryImport(Lib, StringMarshalling = StringMarshalling.Utf8)] internal static partial void gmx_profile_begin(string name);
+    [LibraryImport(Lib)] internal static partial void gmx_profile_end();
+    [LibraryImport(Lib)] internal static partial long gmx_profile_read(byte* text, long capacity);
 
     [LibraryImport(Lib)] internal static partial int gmx_torch_version(byte* text, int capacity);
     [LibraryImport(Lib)] internal static partial int gmx_build_info(byte* text, int capacity);

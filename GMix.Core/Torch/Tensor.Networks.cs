@@ -4,7 +4,7 @@ public sealed partial class Tensor
 {
     private static readonly Operator OpConv2d = Operator.Find("aten::conv2d"), OpLinear = Operator.Find("aten::linear"), OpBatchNorm = Operator.Find("aten::batch_norm"), OpRelu = Operator.Find("aten::relu"), OpReluIn = Operator.Find("aten::relu_"),
         OpTanh = Operator.Find("aten::tanh"), OpSoftplus = Operator.Find("aten::softplus"), OpGelu = Operator.Find("aten::gelu"), OpSigmoid = Operator.Find("aten::sigmoid"), OpSoftmax = Operator.Find("aten::softmax", "int"),
-        OpLogSoftmax = Operator.Find("aten::log_softmax", "int"), OpLogSumExp = Operator.Find("aten::logsumexp"), OpAdaptivePool = Operator.Find("aten::adaptive_avg_pool2d"), OpMaxPool = Operator.Find("aten::max_pool2d");
+        OpLogSoftmax = Operator.Find("aten::log_softmax", "int"), OpLogSumExp = Operator.Find("aten::logsumexp"), OpAdaptivePool = Operator.Find("aten::adaptive_avg_pool2d"), OpMaxPool = Operator.Find("aten::max_pool2d"), OpPerceptron = Operator.Find("gmix::perceptron"), OpCrossEntropy = Operator.Find("gmix::cross_entropy");
 
     /// <summary>2-D convolution of (n, c, h, w) with weights (o, c / groups, kh, kw).</summary>
     public Tensor Conv2d(Tensor weight, Tensor? bias, long stride, long padding, long groups = 1) =>
@@ -29,6 +29,15 @@ public sealed partial class Tensor
         OpReluIn.Run(this);
         return this;
     }
+
+    /// <summary>x through linear layers with ReLU between them, as one node of the graph where it can be; weights W1, b1, W2, b2, …</summary>
+    public Tensor Perceptron(Tensor[] weights) => OpPerceptron.Call(this, weights);
+
+    /// <summary>Softmax cross-entropy per example, (n), of logits (n, classes), on classes a or, where given, λ a + (1 − λ) b; as one node of the graph.</summary>
+    /// <param name="a">(n), Int64.</param>
+    /// <param name="mixed">b and λ, each (n); empty for labels that are not mixed.</param>
+    /// <param name="smoothing">s: the target becomes (1 − s) y + s / classes.</param>
+    public Tensor CrossEntropy(Tensor a, Tensor[] mixed, double smoothing = 0) => OpCrossEntropy.Call(this, a, mixed, smoothing);
 
     /// <summary>Hyperbolic tangent.</summary>
     public Tensor Tanh() => OpTanh.Call(this);

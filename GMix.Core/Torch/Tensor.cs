@@ -146,6 +146,13 @@ public sealed unsafe partial class Tensor : IDisposable
         }
     }
 
+    /// <summary>Exchanges the memory behind this tensor and all its views with another's of the same size.</summary>
+    internal void SwapMemory(Tensor other)
+    {
+        var status = NativeMethods.gmx_swap_memory(Handle, other.Handle);
+        if (status != 0) TorchException.Throw(status, $"exchanging the memory of {this} and {other}");
+    }
+
     /// <summary>The one element as a double. On a GPU this waits for it: a training step never calls it.</summary>
     public double Item()
     {

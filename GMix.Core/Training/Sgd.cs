@@ -12,7 +12,7 @@ public sealed record SgdOptions(double Momentum = 0.9, double WeightDecay = 1e-4
 
 /// <summary>
 /// Stochastic gradient descent with momentum in PyTorch's convention: d' = d + λ w; v ← μ v + d' (first v = d'); w ← w − η v, or with Nesterov
-/// w ← w − η (d' + μ v). On the flat vector: a few operators, however many parameters there are.
+/// w ← w − η (d' + μ v). On the flat vector, in one pass over memory.
 /// </summary>
 public sealed class Sgd : IDisposable
 {
@@ -33,18 +33,11 @@ public sealed class Sgd : IDisposable
     /// <summary>One update with direction d (d) and learning rate η.</summary>
     public void Update(Tensor direction, double learningRate)
     {
+        using var span = Profiler.Span("update");
         using var noGrad = Autograd.NoGrad();
-        var (mu, w) = (_options.Momentum, _weights.Value);
         var d = direction;
-        if (_options.ClipNorm > 0) d = d * (_options.ClipNorm / (d.Norm() + 1e-12)).Clamp(0, 1).To(d.DType);
-        if (_options.WeightDecay != 0) d = d.Add(w, _options.WeightDecay);
-        if (mu == 0)
-        {
-            w.AddInPlace(d, -learningRate);
-            return;
-        }
-        Velocity.MultiplyInPlace(mu).AddInPlace(d);
-        w.AddInPlace(_options.Nesterov ? d.Add(Velocity, mu) : Velocity, -learningRate);
+        if (_options.ClipNorm > 0) d = d * (_options.ClipNorm / (Vectors.Norm(d) + 1e-12)).Clamp(0, 1).To(d.DType);
+        Vectors.Descend(_weights.Value, Velocity, d, learningRate, _options.Momentum, _options.WeightDecay, _options.Nesterov);
     }
 
     /// <summary>Frees the velocity.</summary>

@@ -143,10 +143,25 @@ public sealed class Trainer : IDisposable
         return Measure();
     }
 
+    /// <summary>
+    /// Trains on the epoch's first batch <paramref name="warmup"/> times, and once more with every operator recorded. The weights move: use a trainer of its own.
+    /// </summary>
+    public Profile ProfileStep(int warmup)
+    {
+        for (var i = 0; ; i++)
+        {
+            using var batches = _train.Pass(_order.Batches(_order.Epoch(_epoch), _step));
+            using var scope = new TensorScope();
+            if (i == warmup) return Profiler.Record("step", () => OneStep(batches));
+            OneStep(batches);
+        }
+    }
+
     /// <summary>One step at the current position; seconds of training alone, and its mean loss.</summary>
     private (double Seconds, Tensor Loss) OneStep(PipelinePass batches)
     {
-        var (images, labels) = batches.Next(Config.Augmentation, new CounterRandom(Config.Seed, DrawStream.Augment, _epoch, _step));
+        Tensor images, labels;
+        using (Profiler.Span("data")) (images, labels) = batches.Next(Config.Augmentation, new CounterRandom(Config.Seed, DrawStream.Augment, _epoch, _step));
         var batch = new Batch(images, labels);
         var position = (long)_epoch * _order.Steps + _step;
         var rate = _schedule.At(position);
@@ -155,6 +170,7 @@ public sealed class Trainer : IDisposable
         var result = Step.Run(batch, new StepContext(_epoch, position, rate, Config.LearningRate, draw));
         Optimizer.Update(result.Direction, rate);
         var seconds = clock.Elapsed.TotalSeconds;
+        using var measuring = Profiler.Span("metrics");
         _metrics.Add(result, result.Batch.Targets.Mixed ? null : MixedCopy(batch), seconds);
         return (seconds, result.LossesAtW.Mean(DType.Float64));
     }

@@ -26,6 +26,15 @@ GMX_API int32_t gmx_grad(Handle output, Handle seed, const Handle* inputs, int32
     });
 }
 
+// Whether gradients already lie one after another in one block of memory, each in its input's layout: a fused backward pass writes them so.
+static bool in_a_row(const std::vector<at::Tensor>& inputs, const std::vector<at::Tensor>& grads) {
+    for (size_t i = 0; i < inputs.size(); ++i) {
+        if (!grads[i].defined() || grads[i].strides() != inputs[i].strides() || grads[i].sizes() != inputs[i].sizes() || grads[i].scalar_type() != inputs[i].scalar_type()) return false;
+        if (i > 0 && (!grads[i].is_alias_of(grads[0]) || grads[i].storage_offset() != grads[i - 1].storage_offset() + grads[i - 1].numel())) return false;
+    }
+    return true;
+}
+
 // d(output)/d(inputs) as one flat vector: the elements of each input in its own memory order, one after another. One call a backward pass.
 // Inputs that do not take part get zeros.
 GMX_API int32_t gmx_grad_flat(Handle output, const Handle* inputs, int32_t n, int32_t retain_graph, Handle* out) {
@@ -35,6 +44,10 @@ GMX_API int32_t gmx_grad_flat(Handle output, const Handle* inputs, int32_t n, in
         at::NoGradGuard no_grad;
         int64_t total = 0;
         for (const auto& p : parameters) total += p.numel();
+        if (in_a_row(parameters, grads)) {
+            *out = gmx::release(grads[0].as_strided({total}, {1}, grads[0].storage_offset()));
+            return;
+        }
         auto flat = at::empty({total}, parameters.at(0).options());
         int64_t offset = 0;
         for (int32_t i = 0; i < n; ++i) {

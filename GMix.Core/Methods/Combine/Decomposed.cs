@@ -48,12 +48,11 @@ public sealed record Decomposed(double Gamma = 0.5, double Kappa = 1, SelectionS
         if (MinusByBatch) minus = minus * ((double)parts.Minus.Count / parts.Plus.Count);
 
         using var noGrad = Autograd.NoGrad();
-        var c = minus.CoefficientAlong(plus);
-        var orthogonal = minus - plus * c.To(plus.DType);
-        pass.Found["projection"] = c;
-        pass.Found["orthogonal_norm"] = orthogonal.Norm();
-        pass.Found["minus_norm"] = minus.Norm();
-        return plus.Add(orthogonal, Kappa);
+        var (direction, projection, orthogonalNorm, minusNorm) = Vectors.Decompose(plus, minus, Kappa, Projection.Tiny);
+        pass.Found["projection"] = projection;
+        pass.Found["orthogonal_norm"] = orthogonalNorm;
+        pass.Found["minus_norm"] = minusNorm;
+        return direction;
     }
 
     /// <inheritdoc/>

@@ -41,9 +41,7 @@ public sealed record Mixup(double Alpha = 1, bool PerSample = false, bool Fold =
         if (draw.Permutation is null) return new(batch.Images, new Targets(batch.Labels));
         var partner = Tensor.From(draw.Permutation, [draw.Permutation.Length], batch.Labels.Device);
         var lambda = Weights(draw, batch);
-        var w = lambda.View([batch.Count, .. Enumerable.Repeat(1L, batch.Images.Rank - 1)]);
-        var mixed = batch.Images * w + batch.Images.Rows(partner) * (1 - w);
-        return new(mixed, new Targets(batch.Labels, batch.Labels.Rows(partner), lambda));
+        return new(Vectors.MixRows(batch.Images, partner, lambda), new Targets(batch.Labels, batch.Labels.Rows(partner), lambda));
     }
 
     /// <summary>λ per example (n), in the images' element type.</summary>

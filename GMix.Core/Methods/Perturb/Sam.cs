@@ -27,11 +27,14 @@ public sealed record Sam(double Rho = 0.05, double? RhoMin = null) : Perturb
     /// <inheritdoc/>
     public override Tensor Epsilon(ParameterVector weights, Tensor gradient, StepContext at) => Ascent(gradient, RadiusAt(at));
 
+    /// <inheritdoc/>
+    public override Tensor? Factor(Tensor gradientNorm, StepContext at) => RadiusAt(at) / (gradientNorm + Delta);
+
     /// <summary>ρ of a step.</summary>
     public double RadiusAt(StepContext at) => RhoMin is { } low && at.PeakLearningRate > 0 ? low + (Rho - low) * Math.Clamp(at.LearningRate / at.PeakLearningRate, 0, 1) : Rho;
 
     /// <summary>ρ g / (|g| + δ).</summary>
-    internal static Tensor Ascent(Tensor gradient, double rho) => gradient * (rho / (gradient.Norm() + Delta)).To(gradient.DType);
+    internal static Tensor Ascent(Tensor gradient, double rho) => gradient * (rho / (Vectors.Norm(gradient) + Delta)).To(gradient.DType);
 
     /// <inheritdoc/>
     public override string ToString() => FormattableString.Invariant($"SAM(rho={(RhoMin is null ? "" : $"{RhoMin:R}..")}{Rho:R}{Details})");
