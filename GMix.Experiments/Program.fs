@@ -159,6 +159,36 @@ let private benchVerb () =
                 let set, speeds = BenchPipeline.run setup (Flags.get result batches |> Option.defaultValue 200)
                 BenchPipeline.print setup set speeds (result.GetValue line)
                 0))
+    bench.Subcommands.Add(
+        verb "selection" "How far selections under bf16 are those of float32, along real training.\n  gmix bench selection --dataset cifar10 --data DIR --limit 1000 --model wrn-10-1 --batch 64 --epochs 20 --methods bgmix,dgmix"
+            ([ Flags.dataset; Flags.data; Flags.limit; Flags.model; Flags.methods; Flags.epochs; Flags.batch; Flags.lr; Flags.augment; Flags.stemStride; Flags.threads ] @ Flags.methodParameters) [] (fun result ->
+                let methods = Flags.get result Flags.methods |> Option.defaultValue [ "bgmix"; "dgmix" ]
+                BenchSelection.run (Flags.setup result) methods
+                0))
+    let what = Argument<string>("WHAT", Description = "batch, images or workers")
+    let scaledModels = Flags.texts "--models" "A,B" "models (default wrn-10-1; workers also wrn-16-1, mobilenet-0.25, wrn-16-4)"
+    let scaledRounds = Flags.integer "--rounds" "rounds of side by side and one by one in turn (default 3)"
+    bench.Subcommands.Add(
+        verb "scaling" "How cost grows with the batch (32 to 1,024), with the images (1,000 to 50,000), or with runs side by side.\n  gmix bench scaling batch --models wrn-10-1"
+            [ scaledModels; Flags.batch; size; steps; scaledRounds; Flags.threads ] [ what ] (fun result ->
+                let threads = Flags.get result Flags.threads |> Option.defaultWith (fun () -> Environment.ProcessorCount)
+                let count = Flags.get result steps |> Option.defaultValue 5
+                match result.GetValue what with
+                | "batch" ->
+                    for model in Flags.get result scaledModels |> Option.defaultValue [ "wrn-10-1" ] do
+                        BenchScaling.batches model threads [ 32; 64; 128; 256; 512; 1024 ] count
+                | "images" ->
+                    for model in Flags.get result scaledModels |> Option.defaultValue [ "wrn-10-1" ] do
+                        BenchScaling.images model threads [ 1000; 2000; 5000; 10000; 20000; 50000 ]
+                | "workers" ->
+                    BenchScaling.workers
+                        (Flags.get result scaledModels |> Option.defaultValue [ "mlp"; "wrn-10-1"; "wrn-16-1"; "mobilenet-0.25"; "wrn-16-4" ])
+                        (Flags.get result Flags.batch |> Option.defaultValue 64)
+                        (Flags.get result size |> Option.defaultValue 16)
+                        (Flags.get result steps |> Option.defaultValue 30)
+                        (Flags.get result scaledRounds |> Option.defaultValue 3)
+                | other -> raise (GMixInputException $"gmix bench scaling {other}: use batch, images or workers")
+                0))
     let rounds = Flags.integer "--rounds" "rounds of GMix and peer in turn (default 3)"
     let csv = Flags.text "--csv" "FILE" "where results are appended (default bench/results.csv)"
     bench.Subcommands.Add(
