@@ -27,6 +27,7 @@ let targets =
       "Test", "Build, then run every test"
       "Tables", "Build, then reproduce every table and figure (--scale smoke, cpu or paper)"
       "Bench", "Build, then measure: gmix bench all"
+      "Publish", "Build, then a folder that runs without .NET: gmix, and the C++ sources for another machine's libtorch"
       "Lock", "resolve paket.dependencies into paket.lock"
       "Clean", "remove what was built" ]
 
@@ -101,6 +102,31 @@ create "Tables" (fun () -> job "dotnet" ([ "fsi"; "--quiet"; inRoot "GMix.Script
 create "Bench" (fun () -> job gmix ([ "bench"; "all" ] @ words))
 create "Lock" Setup.lockPackages
 
+create "Publish" (fun () ->
+    let folder =
+        match words with
+        | [] -> inRoot "publish/gmix-linux-x64"
+        | [ folder ] -> Path.GetFullPath folder
+        | _ -> stop 2 "Publish takes one word: the folder to write"
+    // only a folder that this step wrote may be written over
+    if Directory.Exists folder && not (Seq.isEmpty (Directory.EnumerateFileSystemEntries folder)) && not (File.Exists(Path.Combine(folder, "gmix.dll"))) then
+        stop 2 $"{folder} is there already and is no published gmix; name another folder"
+    step "publish" "publishing" (fun () ->
+        if Directory.Exists folder then Directory.Delete(folder, true)
+        run "publish" "gmix cannot be published"
+            [ "dotnet"; "publish"; inRoot "GMix.Experiments"; "-c"; "Release"; "-r"; "linux-x64"; "--self-contained"; "true"
+              "-p:PublishReadyToRun=true"; "-p:DebugType=none"; "-v"; "q"; "--nologo"; "-o"; folder ]
+        // the shim of this machine's libtorch is of no use beside another
+        File.Delete(Path.Combine(folder, "libgmix_native.so"))
+        let native = Directory.CreateDirectory(Path.Combine(folder, "native")).FullName
+        for file in files [ ".cpp"; ".h"; "CMakeLists.txt" ] (inRoot "GMix.Core/native") do
+            File.Copy(file, Path.Combine(native, Path.GetFileName file))
+        File.Copy(inRoot "docs/gpu.md", Path.Combine(folder, "gpu.md"))
+        for peer in files [ ".py" ] (inRoot "bench") do
+            File.Copy(peer, Path.Combine(folder, Path.GetFileName peer))
+        let bytes = files [ "" ] folder |> List.sumBy (fun file -> FileInfo(file).Length)
+        $"{folder} ({bytes >>> 20} MiB)"))
+
 create "Clean" (fun () ->
     step "clean" "removing" (fun () ->
         let built =
@@ -114,7 +140,7 @@ create "Clean" (fun () ->
         $"{built.Length} folders removed"))
 
 "Setup" ==> "Build" |> ignore
-for name in [ "Quickstart"; "Test"; "Tables"; "Bench" ] do
+for name in [ "Quickstart"; "Test"; "Tables"; "Bench"; "Publish" ] do
     "Build" ==> name |> ignore
 
 try

@@ -67,6 +67,10 @@ module Bench =
         let device = Device.Parse config.Device
         use network = new Network(ModelCatalog.Create(config.Model, ImageShape(classes, 3, size, size), config.ModelOptions), config.Precision, device, 0L)
         use optimizer = new Sgd(network.Parameters, config.Sgd)
+        if device.IsCuda then TorchRuntime.SetDeterministic true
+        TorchRuntime.Tf32 <- config.Tf32
+        if config.CudnnBenchmark then TorchRuntime.SetCudnnBenchmark true
+        let mode = StepGraph.ModeFor(device, config.Graph)
         let rate = 0.01
         // made beforehand, as a data pipeline makes them on the side: a step is then followed by the next one
         let batches =
@@ -77,33 +81,39 @@ module Bench =
                    let images = if network.ChannelsLast then images.Contiguous MemoryFormat.ChannelsLast else images
                    Batch(images, Tensor.From(Array.init config.Batch (fun _ -> int64 (random.NextInt classes)), [| int64 config.Batch |]).To device) |]
         let position = ref 0L
-        let oneStep (method: Method) (stepper: MethodStep) (recorded: (string -> (unit -> unit) -> unit) option) =
+        let oneStep (method: Method) (graph: StepGraph) (recorded: (string -> (unit -> unit) -> unit) option) =
             use _ = new TensorScope()
             position.Value <- position.Value + 1L
             let draw = method.Mix.Draw(CounterRandom(0L, DrawStream.Mix, 0, position.Value), config.Batch, size, size)
+            // a GPU works behind the host's back: wait for it
             let run () =
-                let result = stepper.Run(batches[int (position.Value % 4L)], StepContext(0, position.Value, rate, rate, draw))
-                optimizer.Update(result.Direction, rate)
-                // a GPU works behind the host's back: wait for it
-                if device.IsCuda then result.GradientNorm.Item() |> ignore
+                graph.Run(batches[int (position.Value % 4L)], StepContext(0, position.Value, rate, rate, draw)) |> ignore
+                Cuda.Synchronize device
+            Cuda.Synchronize device
             let clock = Stopwatch.StartNew()
             match recorded with
             | Some record -> record "step" run
             | None -> run ()
             clock.Elapsed.TotalSeconds
-        let runs = configs |> List.map (fun job -> job.Method, new MethodStep(network, job.Method), ResizeArray<float>())
+        let runs =
+            configs
+            |> List.map (fun job ->
+                let stepper = new MethodStep(network, job.Method)
+                job.Method, (stepper, new StepGraph(stepper, optimizer, mode, config.Batch)), ResizeArray<float>())
+        // a step that is recorded runs twice as it is before that
+        let warmest = if mode = GraphMode.Off then 2 else 5
         let turns =
             runs
-            |> List.map (fun (method, stepper, _) ->
+            |> List.map (fun (method, (_, graph), _) ->
                 let clock = Stopwatch.StartNew()
                 let rec warm count =
-                    let seconds = oneStep method stepper None
-                    if count < 2 || (clock.Elapsed.TotalSeconds < 0.5 && count < 1000) then warm (count + 1) else seconds
+                    let seconds = oneStep method graph None
+                    if count < warmest || (clock.Elapsed.TotalSeconds < 0.5 && count < 1000) then warm (count + 1) else seconds
                 max 1 (int (0.1 / warm 1)))
         while runs |> List.exists (fun (_, _, times) -> times.Count < steps) do
-            for (method, stepper, times), turn in List.zip runs turns do
+            for (method, (_, graph), times), turn in List.zip runs turns do
                 for _ in 1 .. min turn (steps - times.Count) do
-                    times.Add(oneStep method stepper None)
+                    times.Add(oneStep method graph None)
         let speeds =
             [ for method, _, times in runs do
                   let sorted = times |> Seq.sort |> Array.ofSeq
@@ -112,11 +122,13 @@ module Bench =
         match profile with
         | None -> ()
         | Some folder ->
-            for method, stepper, _ in runs do
+            for method, (_, graph), _ in runs do
                 let into = if runs.Length = 1 then folder else Path.Combine(folder, method.Name)
                 let title = $"{method.Title} on {config.Model}, batch {config.Batch}, {Resolve.precisionName config.Precision}, {config.Threads} threads, {config.Device}"
-                oneStep method stepper (Some(fun name body -> Profiling.save into title (Profiler.Record(name, body)))) |> ignore
-        for _, stepper, _ in runs do
+                oneStep method graph (Some(fun name body -> Profiling.save into title (Profiler.Record(name, body)))) |> ignore
+        for method, (stepper, graph), _ in runs do
+            if not (isNull graph.Refusal) then line $"{method.Name}: runs without CUDA graphs: {graph.Refusal}"
+            graph.Dispose()
             stepper.Dispose()
         for batch in batches do
             batch.Images.Dispose()

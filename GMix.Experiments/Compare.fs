@@ -74,7 +74,7 @@ module Compare =
         let size = $"{data.Train.Count:N0} train, {data.Test.Count:N0} test, {data.Train.ClassCount} classes, {data.Source.Kind}"
         line $"data     {config.Dataset} ({size})"
         line $"model    {config.Model}, {config.Epochs} epochs of batch {config.Batch}, augmentation {config.Augmentation}"
-        line $"machine  {Resolve.precisionName config.Precision}, {config.Threads} threads, libtorch {GMix.Torch.TorchRuntime.Version}, {config.Device}"
+        line $"machine  {Resolve.precisionName config.Precision}, {config.Threads} threads, libtorch {GMix.Torch.TorchRuntime.Version}, {Machine.device config}"
 
     /// Trains runs that lie in their folders; stops after the current step when asked to.
     let private train (options: ComparisonOptions) (runs: PlannedRun list) (shelf: DataShelf) (stop: CancellationToken) : Outcome =

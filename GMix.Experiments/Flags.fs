@@ -9,6 +9,7 @@ open GMix.Data
 open GMix.Methods
 open GMix.Models
 open GMix.Nn
+open GMix.Torch
 open GMix.Training
 
 /// The flags that verbs share, and how their words become values. A word that does not fit gives one line that names the flag.
@@ -126,6 +127,9 @@ module Flags =
     let precision = choice "--precision" "arithmetic (default bf16 where the processor has it, else float32)" [ "float32", Precision.Float32; "bf16", Precision.BFloat16; "float64", Precision.Float64 ]
     let threads = integer "--threads" "threads (default: the machine's cores)"
     let device = text "--device" "NAME" "cpu, cuda or cuda:INDEX (default cpu)" |> oneOf [ "cpu"; "cuda" ]
+    let noGraph = switch "--no-graph" "on a GPU: give it the steps operator by operator instead of as CUDA graphs; same results"
+    let tf32 = choice "--tf32" "on a GPU, float32: round inputs to TF32 in nothing, in convolutions (default, as PyTorch does), or in matrix products too" [ "off", Tf32.Off; "conv", Tf32.Convolutions; "on", Tf32.On ]
+    let cudnnBenchmark = switch "--cudnn-benchmark" "on a GPU: take cuDNN's fastest algorithms; two runs may then differ in their last bits"
     let testLimit = integer "--test-limit" "class-balanced part of the test images, the same for every seed; 0 for all (default)"
     let cleanEvery = integer "--clean-every" "measure clean training accuracy every so many epochs (default 1)"
     let dropout = number "--dropout" "dropout within WideResNet's blocks (default 0)"
@@ -185,7 +189,7 @@ module Flags =
     /// The flags of verbs that train, in the order help shows them.
     let training: System.CommandLine.Option list =
         [ dataset; data; limit; testLimit; size; coarse; legacy; model; preset; epochs; batch; lr; momentum; weightDecay; nesterov; clip; schedule; milestones; factor; warmup
-          augment; cutout; erasing; reflect; dropLast; stream; precision; threads; device; cleanEvery; dropout; stemStride; stem; init; hidden; out; name ]
+          augment; cutout; erasing; reflect; dropLast; stream; precision; threads; device; noGraph; tf32; cudnnBenchmark; cleanEvery; dropout; stemStride; stem; init; hidden; out; name ]
         @ methodParameters
 
     /// What the training flags say. Where neither data set nor model is named, what they leave open is that of a first start.
@@ -217,6 +221,9 @@ module Flags =
                 Precision = given precision
                 Threads = given threads
                 Device = orElse d.Device device
+                Graph = not (result.GetValue noGraph)
+                Tf32 = orElse d.Tf32 tf32
+                CudnnBenchmark = result.GetValue cudnnBenchmark
                 Methods = methodOptions result
                 Models =
                     ModelOptions(

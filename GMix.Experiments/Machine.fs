@@ -1,11 +1,14 @@
 namespace GMix.Experiments
 
 open System
+open System.Collections.Generic
 open System.Diagnostics
 open System.IO
 open System.Reflection
 open System.Runtime.InteropServices
+open System.Text.Json
 open GMix.Torch
+open GMix.Training
 
 /// Where and with what this process runs: the evidence that every run and report carries.
 [<RequireQualifiedAccess>]
@@ -63,6 +66,35 @@ module Machine =
     let version =
         let v = Assembly.GetExecutingAssembly().GetName().Version
         if isNull v then "unknown" else v.ToString 3
+
+    /// What a GPU's arithmetic depends on, for people; nothing on the host, where none of it applies.
+    let gpuWords (config: TrainConfig) =
+        if not (config.Device.StartsWith("cuda", StringComparison.Ordinal)) then []
+        else
+            [ match config.Tf32 with
+              | Tf32.On -> "TF32 for matrix products and convolutions"
+              | Tf32.Off -> "no TF32"
+              | _ -> "TF32 for convolutions"
+              if config.CudnnBenchmark then "cuDNN's fastest algorithms" else "deterministic algorithms"
+              if config.Graph then "whole steps as CUDA graphs" else "no CUDA graphs" ]
+
+    /// Where a run computes, in one line: the device with what its arithmetic depends on.
+    let device (config: TrainConfig) =
+        let name = if config.Device.StartsWith("cuda", StringComparison.Ordinal) then Cuda.Name(Device.Parse config.Device) else ""
+        String.Join(", ", (if name = "" then config.Device else $"{config.Device} {name}") :: gpuWords config)
+
+    /// The facts with those of the GPU that a run uses.
+    let forRun (config: TrainConfig) (facts: EnvironmentInfo) : EnvironmentInfo =
+        if not (config.Device.StartsWith("cuda", StringComparison.Ordinal)) then facts
+        else
+            let extra = match facts.Extra with null -> Dictionary<string, JsonElement>() | given -> Dictionary<string, JsonElement> given
+            let put (name: string) (value: 'T) = extra[name] <- JsonSerializer.SerializeToElement value
+            put "gpu" (Cuda.Name(Device.Parse config.Device))
+            put "precision" (config.Precision.ToString().ToLowerInvariant())
+            put "tf32" (config.Tf32.ToString().ToLowerInvariant())
+            put "cudnnBenchmark" config.CudnnBenchmark
+            put "cudaGraphs" config.Graph
+            { facts with Extra = extra }
 
     /// The facts, now.
     let environment (command: string option) : EnvironmentInfo =

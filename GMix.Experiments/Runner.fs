@@ -65,7 +65,7 @@ module Runner =
 
     /// The run's config.json: a reader's words, and under "train" the whole configuration to go on from.
     let describe name (job: Job) (data: DatasetSplits) (environment: EnvironmentInfo) : RunFile =
-        let file = RunStore.describe name (Resolve.settings job.Config job.Preset job.Method) (dataInfo data) environment
+        let file = RunStore.describe name (Resolve.settings job.Config job.Preset job.Method) (dataInfo data) (Machine.forRun job.Config environment)
         let extra = Dictionary<string, JsonElement>()
         extra[trainField] <- JsonSerializer.SerializeToElement(job.Config, json)
         { file with Extra = extra }

@@ -44,6 +44,12 @@ type Train =
       /// None: the machine's cores.
       Threads: int option
       Device: string
+      /// On a GPU: whole steps as CUDA graphs; the bits are the same without.
+      Graph: bool
+      /// On a GPU: which float32 operations may use TF32.
+      Tf32: Tf32
+      /// On a GPU: lets cuDNN search its fastest algorithms; two runs may then differ in their last bits.
+      CudnnBenchmark: bool
       Methods: MethodOptions
       Models: ModelOptions
       CleanEvery: int
@@ -72,6 +78,9 @@ type Train =
           Precision = None
           Threads = None
           Device = "cpu"
+          Graph = true
+          Tf32 = Tf32.Convolutions
+          CudnnBenchmark = false
           Methods = MethodOptions()
           Models = ModelOptions()
           CleanEvery = 1
@@ -169,6 +178,9 @@ module Resolve =
             Precision = precision setup,
             Threads = (train.Threads |> Option.defaultWith (fun () -> Environment.ProcessorCount)),
             Device = train.Device,
+            Graph = train.Graph,
+            Tf32 = train.Tf32,
+            CudnnBenchmark = train.CudnnBenchmark,
             Seed = int64 seed,
             VicinalAlpha = (train.Methods.Alpha |> Option.ofNullable |> Option.filter (fun a -> a > 0.0) |> Option.defaultValue 1.0),
             CleanEvery = train.CleanEvery
@@ -185,6 +197,7 @@ module Resolve =
     let private beside (config: TrainConfig) (method: Method) =
         let usual = TrainConfig()
         let model, plain = config.ModelOptions, ModelOptions()
+        let onGpu = config.Device.StartsWith("cuda", StringComparison.Ordinal)
         let given =
             [ if config.Sgd.ClipNorm <> 0.0 then "clipNorm", JsonSerializer.SerializeToElement config.Sgd.ClipNorm
               if config.Schedule = ScheduleKind.Step && not (Seq.forall2 (=) config.Milestones usual.Milestones && config.Milestones.Count = usual.Milestones.Count) then
@@ -196,6 +209,8 @@ module Resolve =
               if config.LegacyNormalization then "legacyNormalization", JsonSerializer.SerializeToElement true
               if config.DropLast then "dropLast", JsonSerializer.SerializeToElement true
               if config.VicinalAlpha <> usual.VicinalAlpha then "vicinalAlpha", JsonSerializer.SerializeToElement config.VicinalAlpha
+              if onGpu && config.Tf32 <> usual.Tf32 then "tf32", JsonSerializer.SerializeToElement(string config.Tf32)
+              if onGpu && config.CudnnBenchmark then "cudnnBenchmark", JsonSerializer.SerializeToElement true
               if config.CleanEvery <> usual.CleanEvery then "cleanEvery", JsonSerializer.SerializeToElement config.CleanEvery
               if model.Dropout <> plain.Dropout then "dropout", JsonSerializer.SerializeToElement model.Dropout
               if model.StemStride.HasValue then "stemStride", JsonSerializer.SerializeToElement model.StemStride.Value

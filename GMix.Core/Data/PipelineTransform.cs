@@ -13,11 +13,21 @@ internal sealed class PipelineTransform : IDisposable
     private readonly Tensor _scale, _shift;
     private readonly DType _type;
     private readonly Device _device;
-    private readonly bool _channelsLast;
+    private readonly bool _channelsLast, _placesOnDevice;
     private readonly int _channels, _height, _width;
 
-    public PipelineTransform(int channels, int height, int width, Normalization normalization, DType type, Device device, bool channelsLast)
+    /// <param name="channels">Of the images.</param>
+    /// <param name="height">Of the images.</param>
+    /// <param name="width">Of the images.</param>
+    /// <param name="normalization">Of pixels / 255.</param>
+    /// <param name="type">Of the batches.</param>
+    /// <param name="device">Where the work is done.</param>
+    /// <param name="channelsLast">Layout of the batches.</param>
+    /// <param name="placesOnDevice">Has the device work out which pixel comes from where, from three numbers an image; else the host does. The
+    /// default is what is quicker: a GPU would wait for a megabyte of indices, while on the host operators for them would only cost.</param>
+    public PipelineTransform(int channels, int height, int width, Normalization normalization, DType type, Device device, bool channelsLast, bool? placesOnDevice = null)
     {
+        _placesOnDevice = placesOnDevice ?? device.IsCuda;
         (_channels, _height, _width, _type, _device, _channelsLast) = (channels, height, width, type, device, channelsLast);
         using var scope = new TensorScope();
         // (x/255 − mean) / std as one multiply and one add
@@ -49,6 +59,58 @@ internal sealed class PipelineTransform : IDisposable
     /// </summary>
     private Tensor CropAndFlip(Tensor pixels, int n, Augmentation a, CounterRandom random)
     {
+        var (h, w) = (_height, _width);
+        var sources = _placesOnDevice ? SourcesOnDevice(n, a, random) : Sources(n, a, random);
+        var planes = pixels.View(n, _channels, h * w);
+        if (a.Pad > 0 && a.Mode != PadMode.Reflect) planes = planes.Pad([0, 1]);
+        return planes.Gather(2, sources.Expand(n, _channels, h * w)).View(n, _channels, h, w);
+    }
+
+    private static (int Top, int Left, bool Flip) Window(Augmentation a, CounterRandom random)
+    {
+        var top = a.Pad > 0 ? random.NextInt(2 * a.Pad + 1) - a.Pad : 0;
+        var left = a.Pad > 0 ? random.NextInt(2 * a.Pad + 1) - a.Pad : 0;
+        return (top, left, a.Flip && random.NextInt(2) == 1);
+    }
+
+    /// <summary>The source of every pixel, (n, 1, h w), worked out by the device.</summary>
+    private Tensor SourcesOnDevice(int n, Augmentation a, CounterRandom random)
+    {
+        var numbers = new long[3 * n];
+        for (var i = 0; i < n; i++)
+        {
+            var (top, left, flip) = Window(a, random);
+            // column left + c, or mirrored left + w − 1 − c: a start and a direction
+            (numbers[3 * i], numbers[3 * i + 1], numbers[3 * i + 2]) = (top, flip ? left + _width - 1 : left, flip ? -1 : 1);
+        }
+        var windows = Tensor.From(numbers, [n, 3, 1], _device);
+        var rows = windows.Select(1, 0) + Tensor.Range(0, _height, _device);
+        var columns = windows.Select(1, 1) + windows.Select(1, 2) * Tensor.Range(0, _width, _device);
+        if (a.Mode == PadMode.Reflect) (rows, columns) = (Mirrored(rows, _height), Mirrored(columns, _width));
+        var sources = rows.Unsqueeze(2) * Whole(_width) + columns.Unsqueeze(1);
+        if (a.Pad > 0 && a.Mode != PadMode.Reflect)
+        {
+            var inside = Inside(rows, _height).Unsqueeze(2).And(Inside(columns, _width).Unsqueeze(1));
+            sources = inside.Where(sources, Whole((long)_height * _width));
+        }
+        return sources.View(n, 1, _height * _width);
+    }
+
+    private static Tensor Inside(Tensor places, int size) => places.Gt(-1).And(places.Lt(size));
+
+    private Tensor Whole(long value) => Tensor.Full([], value, DType.Int64, _device);
+
+    /// <summary><see cref="Mirror"/>, element by element.</summary>
+    private Tensor Mirrored(Tensor places, int size)
+    {
+        var low = (-places).ClampWhole(0, size - 1);
+        var high = (Whole(2 * size - 2) - places).ClampWhole(0, size - 1);
+        return places.Lt(0).Where(low, places.Gt(size - 1).Where(high, places));
+    }
+
+    /// <summary>The source of every pixel, (n, 1, h w), worked out by the host.</summary>
+    private Tensor Sources(int n, Augmentation a, CounterRandom random)
+    {
         var (h, w, black) = (_height, _width, (long)_height * _width);
         var reflect = a.Mode == PadMode.Reflect;
         // a megabyte for a usual batch: borrowed, not left to the garbage collector at every step
@@ -57,9 +119,7 @@ internal sealed class PipelineTransform : IDisposable
         var columns = new int[w];
         for (var i = 0; i < n; i++)
         {
-            var top = a.Pad > 0 ? random.NextInt(2 * a.Pad + 1) - a.Pad : 0;
-            var left = a.Pad > 0 ? random.NextInt(2 * a.Pad + 1) - a.Pad : 0;
-            var flip = a.Flip && random.NextInt(2) == 1;
+            var (top, left, flip) = Window(a, random);
             for (var c = 0; c < w; c++)
             {
                 var column = left + (flip ? w - 1 - c : c);
@@ -80,9 +140,7 @@ internal sealed class PipelineTransform : IDisposable
         }
         var sources = Tensor.From<long>(indices, [n, 1, h * w], _device);
         ArrayPool<long>.Shared.Return(rented);
-        var planes = pixels.View(n, _channels, h * w);
-        if (a.Pad > 0 && !reflect) planes = planes.Pad([0, 1]);
-        return planes.Gather(2, sources.Expand(n, _channels, h * w)).View(n, _channels, h, w);
+        return sources;
     }
 
     /// <summary>Reflection without repeating the edge; what is further away than a side takes the opposite edge.</summary>
@@ -128,7 +186,7 @@ internal sealed class PipelineTransform : IDisposable
             Mark(inColumns.AsSpan(i * _width, _width), left, right);
             i++;
         }
-        var inside = Tensor.From(inRows, [n, 1, _height, 1]).To(_device) * Tensor.From(inColumns, [n, 1, 1, _width]).To(_device);
+        var inside = Tensor.From(inRows, [n, 1, _height, 1], _device) * Tensor.From(inColumns, [n, 1, 1, _width], _device);
         return images.MaskedFill(inside.To(DType.Bool), 0);
     }
 

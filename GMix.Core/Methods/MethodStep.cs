@@ -160,7 +160,7 @@ public sealed class MethodStep : IScorer, IDisposable
         var reached = 0;
         var pass = new ForwardPass(mode)
         {
-            Dropout = _generator, DropoutSeed = _draw.Seed, Rows = rows, FullCount = batch.Count, FullPrecision = fullPrecision,
+            Dropout = _generator, Mask = DropoutMask, Rows = rows, FullCount = batch.Count, FullPrecision = fullPrecision,
             AtStage = batch.AtStage is not { } change ? null : (stage, h) =>
             {
                 reached = Math.Max(reached, stage);
@@ -174,6 +174,8 @@ public sealed class MethodStep : IScorer, IDisposable
             throw new GMixInputException($"--layers {batch.Stage}: {Network.Model.GetType().Name} has stages 0 to {reached} only, so {Method.Title} cannot mix there");
         return (_loss.PerExample(logits, targets), logits);
     }
+
+    private Tensor DropoutMask(int layer, Func<ulong, Tensor> make) => _draw.OnDevice($"dropout {layer}", Network.Device, d => make(d.Seed));
 
     /// <inheritdoc/>
     public Tensor Score(VicinalBatch batch)

@@ -79,7 +79,7 @@ public sealed class SecondPass
         if (apart)
             using (Profiler.Span("score"))
                 (before, after) = FullPrecisionLosses();
-        var (plus, minus) = selection.Split(before, after, At.Draw.SeedFor(DrawStream.Subset));
+        var (plus, minus) = selection.Split(before, after, At.Draw);
         Selected = plus;
         return new Parts(this, plus, minus, graph);
     }

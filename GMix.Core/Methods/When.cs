@@ -9,7 +9,7 @@ public sealed record When(int Every = 1, int FromEpoch = 0)
     public static When EveryStep { get; } = new();
 
     /// <summary>Whether the step at that place perturbs.</summary>
-    public bool Perturbs(StepContext at) => at.Epoch >= FromEpoch && at.Step % Every == 0;
+    public bool Perturbs(StepContext at) => at.Perturbs(this);
 
     /// <inheritdoc/>
     public override string ToString() => (Every, FromEpoch) switch

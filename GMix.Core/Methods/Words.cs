@@ -145,7 +145,32 @@ public abstract record Combine
 /// <param name="LearningRate">Of this step.</param>
 /// <param name="PeakLearningRate">The schedule's largest.</param>
 /// <param name="Draw">What the step drew.</param>
-public sealed record StepContext(int Epoch, long Step, double LearningRate, double PeakLearningRate, Draw Draw);
+public sealed record StepContext(int Epoch, long Step, double LearningRate, double PeakLearningRate, Draw Draw)
+{
+    private readonly int _epoch = Epoch;
+    private readonly long _step = Step;
+
+    /// <summary>From 0.</summary>
+    public int Epoch { get => Draw.OnHost(_epoch); init => _epoch = value; }
+
+    /// <summary>Steps done since the start of training.</summary>
+    public long Step { get => Draw.OnHost(_step); init => _step = value; }
+
+    /// <summary>Of this step.</summary>
+    public double LearningRate { get => Draw.OnHost(field); init; } = LearningRate;
+
+    /// <summary>The schedule's largest.</summary>
+    public double PeakLearningRate { get => Draw.OnHost(field); init; } = PeakLearningRate;
+
+    /// <summary>A tensor of numbers that the step's place decides, as <see cref="Methods.Draw.OnDevice"/> has those of its draw.</summary>
+    /// <param name="name">What it is.</param>
+    /// <param name="device">Where it is wanted.</param>
+    /// <param name="make">Makes it from a step's context. It may keep settings, but nothing that differs from step to step.</param>
+    public Tensor OnDevice(string name, Device device, Func<StepContext, Tensor> make) => Draw.Numbers(name, device, (at, _) => make(at!), this);
+
+    /// <summary>Whether a step at this place perturbs; that is part of a step's form, so a recorded step may ask.</summary>
+    internal bool Perturbs(When when) => _epoch >= when.FromEpoch && _step % when.Every == 0;
+}
 
 /// <summary>What a method carries from step to step, by name; saved in checkpoints. Most methods carry nothing.</summary>
 public sealed class MethodState : IDisposable

@@ -30,6 +30,9 @@ public sealed record ForwardPass(BatchNormMode BatchNorm)
     /// <summary>The step's dropout draw.</summary>
     public ulong DropoutSeed { get; init; }
 
+    /// <summary>Where a layer's mask comes from, given how it is made from a seed; null makes it from <see cref="DropoutSeed"/>.</summary>
+    internal Func<int, Func<ulong, Tensor>, Tensor>? Mask { get; init; }
+
     /// <summary>Rows of the full batch that this pass runs, when it runs a part; null for all. Masks are drawn for the full batch.</summary>
     public Tensor? Rows { get; init; }
 
@@ -50,10 +53,10 @@ public sealed record ForwardPass(BatchNormMode BatchNorm)
     {
         if (!Training || p == 0) return h;
         if (Dropout is null) throw new InvalidOperationException("the model has dropout, but the pass was given no generator");
-        Dropout.Seed(unchecked(DropoutSeed + 0x9E3779B97F4A7C15UL * (ulong)++_dropoutLayers));
-        var shape = h.Shape;
+        var (layer, shape, type, device, generator) = (++_dropoutLayers, h.Shape, h.DType, h.Device, Dropout);
         if (Rows is not null) shape[0] = FullCount;
-        var mask = Tensor.Bernoulli(shape, 1 - p, Dropout, h.DType, h.Device);
+        Tensor Make(ulong seed) => Tensor.Bernoulli(shape, 1 - p, generator.Seed(unchecked(seed + 0x9E3779B97F4A7C15UL * (ulong)layer)), type, device);
+        var mask = Mask is null ? Make(DropoutSeed) : Mask(layer, Make);
         if (Rows is not null) mask = mask.Rows(Rows);
         return h * mask * (1 / (1 - p));
     }

@@ -17,6 +17,7 @@ public sealed class Generator : IDisposable
     /// <summary>Starts the stream that belongs to <paramref name="seed"/>.</summary>
     public Generator Seed(ulong seed)
     {
+        Recording.Refuse("draw random numbers: make them with Draw.OnDevice");
         var status = NativeMethods.gmx_generator_seed(Handle, seed);
         if (status != 0) TorchException.Throw(status, "seeding a random generator");
         return this;

@@ -22,12 +22,14 @@ internal static partial class NativeLibraryLoader
         if (library != Name) return 0;
         var beside = Path.Combine(Path.GetDirectoryName(assembly.Location)!, "libgmix_native.so");
         if (!File.Exists(beside))
-            throw new GMixInputException($"the native library {beside} is missing; run `dotnet fsi build.fsx -t Build` in the project's folder");
+            throw new GMixInputException($"the native library {beside} is missing; run `dotnet fsi build.fsx -t Build` in the project's folder, or, beside a published command, build it from `native` by CMake (see gpu.md)");
         // GNU OpenMP reads this when it is loaded, which is now. Its own default lets waiting threads spin for milliseconds, which slows two
         // trainings that share cores 5-fold; sleeping at once (OMP_WAIT_POLICY=passive) costs a small net half its speed. Some ten
         // microseconds of spinning bridge the gap between two operators and no more. What the user has set stays. (.NET's own
         // SetEnvironmentVariable would not reach the C library.)
         if (Environment.GetEnvironmentVariable("OMP_WAIT_POLICY") is null) SetEnv("GOMP_SPINCOUNT", "10000", 0);
+        // cuBLAS is deterministic only with workspaces of a size that it is told before it starts
+        SetEnv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 0);
         try { return NativeLibrary.Load(beside); }
         catch (DllNotFoundException e)
         {

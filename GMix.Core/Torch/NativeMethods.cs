@@ -29,6 +29,7 @@ internal static unsafe partial class NativeMethods
 
     [LibraryImport(Lib)] internal static partial void gmx_tensor_free(nint h);
     [LibraryImport(Lib, StringMarshalling = StringMarshalling.Utf8)] internal static partial int gmx_tensor_from_host(void* data, long bytes, long* sizes, int rank, int dtype, string device, out nint h);
+    [LibraryImport(Lib)] internal static partial int gmx_tensor_upload(nint target, nint source);
     [LibraryImport(Lib)] internal static partial int gmx_tensor_to_host(nint h, void* data, long bytes);
     [LibraryImport(Lib)] internal static partial int gmx_tensor_rank(nint h);
     [LibraryImport(Lib)] internal static partial long gmx_tensor_numel(nint h);
@@ -59,7 +60,9 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(Lib)] internal static partial int gmx_get_threads();
     [LibraryImport(Lib)] internal static partial int gmx_set_threads(int n);
     [LibraryImport(Lib)] internal static partial int gmx_set_deterministic(int on);
-    [LibraryImport(Lib)] internal static partial int gmx_set_tf32(int on);
+    [LibraryImport(Lib)] internal static partial int gmx_set_tf32(int products, int convolutions);
+    [LibraryImport(Lib)] internal static partial int gmx_get_tf32(out int bits);
+    [LibraryImport(Lib)] internal static partial int gmx_set_cudnn_benchmark(int on);
     [LibraryImport(Lib)] internal static partial int gmx_cuda_devices();
     [LibraryImport(Lib)] internal static partial int gmx_set_autocast(int on, int cuda);
     [LibraryImport(Lib, StringMarshalling = StringMarshalling.Utf8)] internal static partial int gmx_generator_new(string device, out nint generator);
@@ -67,4 +70,21 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(Lib)] internal static partial void gmx_generator_free(nint generator);
     [LibraryImport(Lib)] internal static partial int gmx_tune_allocator();
     [LibraryImport(Lib)] internal static partial int gmx_cpu_has_bf16();
+
+    [LibraryImport(Lib)] internal static partial int gmx_cuda_built();
+    [LibraryImport(Lib)] internal static partial int gmx_cuda_name(int device, byte* text, int capacity);
+    [LibraryImport(Lib)] internal static partial int gmx_cuda_synchronize(int device);
+    [LibraryImport(Lib)] internal static partial int gmx_cuda_memory(int device, long* figures);
+    [LibraryImport(Lib)] internal static partial int gmx_cuda_reset_peak(int device);
+    [LibraryImport(Lib)] internal static partial int gmx_cuda_away(int device, out nint away);
+    [LibraryImport(Lib)] internal static partial int gmx_cuda_back(nint away);
+    [LibraryImport(Lib)] internal static partial int gmx_cuda_graph_new(out nint graph);
+    [LibraryImport(Lib)] internal static partial int gmx_cuda_graph_begin(nint graph, nint sharing);
+    [LibraryImport(Lib)] internal static partial int gmx_cuda_graph_end(nint graph, int keep);
+    [LibraryImport(Lib)] internal static partial int gmx_cuda_graph_replay(nint graph);
+    [LibraryImport(Lib)] internal static partial void gmx_cuda_graph_free(nint graph);
+    [LibraryImport(Lib)] internal static partial int gmx_cuda_event_new(out nint e);
+    [LibraryImport(Lib)] internal static partial int gmx_cuda_event_record(nint e, int device);
+    [LibraryImport(Lib)] internal static partial int gmx_cuda_event_seconds(nint from, nint to, out double seconds);
+    [LibraryImport(Lib)] internal static partial void gmx_cuda_event_free(nint e);
 }

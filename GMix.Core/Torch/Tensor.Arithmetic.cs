@@ -70,6 +70,8 @@ public sealed partial class Tensor
     public Tensor Pow(double exponent) => OpPow.Call(this, exponent);
     /// <summary>Elements limited to [low, high].</summary>
     public Tensor Clamp(double low, double high) => OpClamp.Call(this, low, high);
+    /// <summary>Elements of whole numbers limited to [low, high].</summary>
+    public Tensor ClampWhole(long low, long high) => OpClamp.Call(this, low, high);
     /// <summary>The larger of two elements.</summary>
     public Tensor Maximum(Tensor other) => OpMaximum.Call(this, other);
 

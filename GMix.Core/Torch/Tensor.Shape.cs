@@ -57,6 +57,22 @@ public sealed partial class Tensor
         return this;
     }
 
+    /// <summary>Overwrites this tensor by one of the same shape and type; from the host to a GPU without waiting for it.</summary>
+    internal void Upload(Tensor source)
+    {
+        var status = NativeMethods.gmx_tensor_upload(Handle, source.Handle);
+        if (status != 0) TorchException.Throw(status, $"overwriting {this} by {source}");
+        GC.KeepAlive(source);
+    }
+
+    /// <summary>A copy on that device; from the host to a GPU without waiting for it, where <see cref="To(Device)"/> waits.</summary>
+    internal Tensor Uploaded(Device device)
+    {
+        var copy = Empty(Shape, DType, device);
+        copy.Upload(this);
+        return copy;
+    }
+
     /// <summary>Sets every element to zero.</summary>
     public Tensor ZeroInPlace()
     {

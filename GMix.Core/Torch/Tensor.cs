@@ -106,6 +106,7 @@ public sealed unsafe partial class Tensor : IDisposable
     /// <summary>A new tensor from the bytes of its elements, row-major.</summary>
     public static Tensor FromBytes(ReadOnlySpan<byte> data, DType type, long[] shape, Device? device = null)
     {
+        Recording.Refuse("bring numbers from the host: make them with Draw.OnDevice");
         fixed (byte* p = data)
         fixed (long* s = shape)
         {
@@ -139,6 +140,7 @@ public sealed unsafe partial class Tensor : IDisposable
     /// <summary>Copies the elements' bytes, row-major.</summary>
     public void CopyTo(Span<byte> target)
     {
+        Recording.Refuse("read a tensor");
         fixed (byte* p = target)
         {
             var status = NativeMethods.gmx_tensor_to_host(Handle, p, target.Length);
@@ -156,6 +158,7 @@ public sealed unsafe partial class Tensor : IDisposable
     /// <summary>The one element as a double. On a GPU this waits for it: a training step never calls it.</summary>
     public double Item()
     {
+        Recording.Refuse("wait for a number");
         var status = NativeMethods.gmx_tensor_item(Handle, out var value);
         if (status != 0) TorchException.Throw(status, $"the value of {this}");
         return value;

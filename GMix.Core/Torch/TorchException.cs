@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 namespace GMix.Torch;
 
 /// <summary>What kind of failure libtorch reported (<c>gmx::Status</c> in native/shim.h).</summary>
-public enum TorchErrorKind { None, General, Index, Value, Type, NotImplemented, OutOfMemory }
+public enum TorchErrorKind { None, General, Index, Value, Type, NotImplemented, OutOfMemory, NoCuda }
 
 /// <summary>A failure inside libtorch, with the operator that failed and the shapes it was given.</summary>
 public class TorchException : Exception

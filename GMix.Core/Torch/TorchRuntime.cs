@@ -2,6 +2,17 @@ using System.Text;
 
 namespace GMix.Torch;
 
+/// <summary>Which float32 operations of a GPU may use TF32.</summary>
+public enum Tf32
+{
+    /// <summary>None: float32 throughout.</summary>
+    Off,
+    /// <summary>Convolutions but not matrix products: what PyTorch does when nothing is said.</summary>
+    Convolutions,
+    /// <summary>Both.</summary>
+    On,
+}
+
 /// <summary>Process-wide settings of libtorch and what the machine offers.</summary>
 public static unsafe class TorchRuntime
 {
@@ -48,16 +59,37 @@ public static unsafe class TorchRuntime
         if (status != 0) TorchException.Throw(status, "choosing deterministic kernels");
     }
 
-    /// <summary>Allows TF32 in float32 products and convolutions on a GPU; off unless asked for.</summary>
-    public static void SetTf32(bool on)
+    /// <summary>
+    /// Which float32 operations of a GPU may round their inputs to TF32 (10 bits of mantissa), at several times the speed. Reading it asks libtorch.
+    /// </summary>
+    public static Tf32 Tf32
     {
-        var status = NativeMethods.gmx_set_tf32(on ? 1 : 0);
-        if (status != 0) TorchException.Throw(status, "setting TF32");
+        get
+        {
+            var status = NativeMethods.gmx_get_tf32(out var bits);
+            if (status != 0) TorchException.Throw(status, "reading the TF32 setting");
+            return bits switch { 0 => Tf32.Off, 2 => Tf32.Convolutions, _ => Tf32.On };
+        }
+        set
+        {
+            var status = NativeMethods.gmx_set_tf32(value == Tf32.On ? 1 : 0, value == Tf32.Off ? 0 : 1);
+            if (status != 0) TorchException.Throw(status, "setting TF32");
+        }
     }
 
-    private delegate int TextSource(byte* text, int capacity);
+    /// <summary>
+    /// Lets cuDNN time its algorithms for each new shape and take the fastest: two runs may then differ in their last bits. Call it after
+    /// <see cref="SetDeterministic"/>, which turns it off.
+    /// </summary>
+    public static void SetCudnnBenchmark(bool on)
+    {
+        var status = NativeMethods.gmx_set_cudnn_benchmark(on ? 1 : 0);
+        if (status != 0) TorchException.Throw(status, "setting cuDNN's benchmark");
+    }
 
-    private static string Text(TextSource source)
+    internal delegate int TextSource(byte* text, int capacity);
+
+    internal static string Text(TextSource source)
     {
         var length = source(null, 0);
         var bytes = new byte[length + 1];

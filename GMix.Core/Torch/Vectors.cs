@@ -3,7 +3,7 @@ namespace GMix.Torch;
 /// <summary>Algebra on long vectors, and mixing, in one pass over memory each (native/update.cpp). On a GPU the operators that they stand for run.</summary>
 internal static class Vectors
 {
-    private static readonly Operator OpNorm = Operator.Find("gmix::norm"), OpDot = Operator.Find("gmix::dot"), OpMove = Operator.Find("gmix::move_"), OpSgd = Operator.Find("gmix::sgd_"),
+    private static readonly Operator OpNorm = Operator.Find("gmix::norm"), OpDot = Operator.Find("gmix::dot"), OpMove = Operator.Find("gmix::move_"), OpSgd = Operator.Find("gmix::sgd_"), OpSgdRate = Operator.Find("gmix::sgd_", "rate"),
         OpDecompose = Operator.Find("gmix::decompose"), OpMixRows = Operator.Find("gmix::mix_rows");
 
     /// <summary>|x|, accumulated in float64 in an order that does not depend on the number of threads; a float64 scalar.</summary>
@@ -22,6 +22,9 @@ internal static class Vectors
 
     /// <summary>d' = d + decay · w; v ← momentum · v + d'; w ← w − rate · v, or with Nesterov w − rate (d' + momentum · v).</summary>
     public static void Descend(Tensor w, Tensor v, Tensor d, double rate, double momentum, double decay, bool nesterov) => OpSgd.Run(w, v, d, rate, momentum, decay, nesterov);
+
+    /// <summary>The same with the rate a float64 scalar tensor.</summary>
+    public static void Descend(Tensor w, Tensor v, Tensor d, Tensor rate, double momentum, double decay, bool nesterov) => OpSgdRate.Run(w, v, d, rate, momentum, decay, nesterov);
 
     /// <summary>With c = ⟨minus, plus⟩ / |plus|², 0 where |plus|² is below <paramref name="tiny"/>, and o = minus − c plus: plus + kappa o, c, |o| and |minus|.</summary>
     public static (Tensor Direction, Tensor Projection, Tensor OrthogonalNorm, Tensor MinusNorm) Decompose(Tensor plus, Tensor minus, double kappa, double tiny)

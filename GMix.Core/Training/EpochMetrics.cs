@@ -169,6 +169,9 @@ internal sealed class EpochMetrics : IDisposable
         TrainSeconds += seconds;
     }
 
+    /// <summary>Adds training time that only the device knew.</summary>
+    public void AddSeconds(double seconds) => TrainSeconds += seconds;
+
     /// <summary>Reads the epoch's figures.</summary>
     public EpochResult Read(int epoch, double learningRate, double testLoss, double testAccuracy, double? cleanTrainAccuracy)
     {

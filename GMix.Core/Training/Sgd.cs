@@ -35,10 +35,18 @@ public sealed class Sgd : IDisposable
     {
         using var span = Profiler.Span("update");
         using var noGrad = Autograd.NoGrad();
-        var d = direction;
-        if (_options.ClipNorm > 0) d = d * (_options.ClipNorm / (Vectors.Norm(d) + 1e-12)).Clamp(0, 1).To(d.DType);
-        Vectors.Descend(_weights.Value, Velocity, d, learningRate, _options.Momentum, _options.WeightDecay, _options.Nesterov);
+        Vectors.Descend(_weights.Value, Velocity, Clipped(direction), learningRate, _options.Momentum, _options.WeightDecay, _options.Nesterov);
     }
+
+    /// <summary>One update whose learning rate is a float64 scalar where the weights are, so that a recorded step does not need it from the host.</summary>
+    public void Update(Tensor direction, Tensor learningRate)
+    {
+        using var span = Profiler.Span("update");
+        using var noGrad = Autograd.NoGrad();
+        Vectors.Descend(_weights.Value, Velocity, Clipped(direction), learningRate, _options.Momentum, _options.WeightDecay, _options.Nesterov);
+    }
+
+    private Tensor Clipped(Tensor d) => _options.ClipNorm > 0 ? d * (_options.ClipNorm / (Vectors.Norm(d) + 1e-12)).Clamp(0, 1).To(d.DType) : d;
 
     /// <summary>Frees the velocity.</summary>
     public void Dispose() => Velocity.Dispose();

@@ -2,6 +2,7 @@ using GMix.Data;
 using GMix.Methods;
 using GMix.Models;
 using GMix.Nn;
+using GMix.Torch;
 
 namespace GMix.Training;
 
@@ -58,6 +59,12 @@ public sealed record TrainConfig
     public int Threads { get; init; } = 1;
     /// <summary>cpu, cuda or cuda:INDEX.</summary>
     public string Device { get; init; } = "cpu";
+    /// <summary>On a GPU: whole steps as CUDA graphs where their shapes allow. The bits are the same without.</summary>
+    public bool Graph { get; init; } = true;
+    /// <summary>On a GPU: which float32 operations may use TF32.</summary>
+    public Tf32 Tf32 { get; init; } = Tf32.Convolutions;
+    /// <summary>On a GPU: lets cuDNN search its fastest algorithms; two runs may then differ in their last bits.</summary>
+    public bool CudnnBenchmark { get; init; }
     /// <summary>Seed of initial weights and of every draw.</summary>
     public long Seed { get; init; }
     /// <summary>α of the mixed copies on which methods that do not mix get their vicinal accuracy.</summary>

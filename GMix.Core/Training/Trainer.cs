@@ -29,6 +29,8 @@ public sealed class DivergedException(int epoch, int step, double learningRate, 
 public sealed class Trainer : IDisposable
 {
     private const int EvaluationBatch = 500;
+    /// <summary>On a GPU the host waits once every so many steps, for losses to show and to check.</summary>
+    private const int ReadEvery = 200;
     private readonly Pipeline _train, _test;
     private readonly PipelineOrder _order;
     private readonly Schedule _schedule;
@@ -36,6 +38,7 @@ public sealed class Trainer : IDisposable
     private readonly Mixup _vicinal;
     private readonly Loss _plainLoss = new();
     private readonly Generator _measuring;
+    private readonly DeviceClock _clock;
     private int _epoch, _step;
 
     /// <param name="config">Resolved and checked here.</param>
@@ -51,9 +54,13 @@ public sealed class Trainer : IDisposable
         TorchRuntime.TuneAllocator();
         TorchRuntime.Threads = config.Threads;
         TorchRuntime.SetDeterministic(true);
+        TorchRuntime.Tf32 = config.Tf32;
+        if (config.CudnnBenchmark) TorchRuntime.SetCudnnBenchmark(true);
         Network = new Network(architecture, config.Precision, device, config.Seed);
         Step = new MethodStep(Network, method);
         Optimizer = new Sgd(Network.Parameters, config.Sgd);
+        Graph = new StepGraph(Step, Optimizer, StepGraph.ModeFor(device, config.Graph), config.Batch);
+        _clock = new DeviceClock(device);
         _train = Pipeline.Open(data.Train, data.Normalization, Network.Type, device, Network.ChannelsLast, config.Stream);
         _test = Pipeline.Open(data.Test, data.Normalization, Network.Type, device, Network.ChannelsLast, config.Stream);
         _order = new PipelineOrder(config.Seed, data.Train.Count, config.Batch, config.DropLast);
@@ -95,6 +102,8 @@ public sealed class Trainer : IDisposable
     public MethodStep Step { get; }
     /// <summary>The update.</summary>
     public Sgd Optimizer { get; }
+    /// <summary>Step and update as they are given to the device.</summary>
+    public StepGraph Graph { get; }
     /// <summary>Epochs that are complete.</summary>
     public int EpochsDone => _epoch;
     /// <summary>Whether training is complete.</summary>
@@ -121,6 +130,7 @@ public sealed class Trainer : IDisposable
             if (stop.IsCancellationRequested)
             {
                 loss = ReadLosses(unread, loss);
+                _metrics.AddSeconds(_clock.Take());
                 return null;
             }
             using (var scope = new TensorScope())
@@ -131,15 +141,22 @@ public sealed class Trainer : IDisposable
             }
             _step++;
             // reading a number from the host costs nothing; a GPU is asked only now and then
-            if (!Network.Device.IsCuda || unread.Count == 100) loss = ReadLosses(unread, loss);
+            if (!Network.Device.IsCuda || unread.Count == ReadEvery)
+            {
+                loss = ReadLosses(unread, loss);
+                _metrics.AddSeconds(_clock.Take());
+            }
             if (progress is not null)
             {
                 var here = _step - doneBefore;
                 var left = (Config.Epochs - _epoch) * (double)_order.Steps - _step;
-                progress(new TrainProgress(_epoch, Config.Epochs, _step, _order.Steps, here * (double)Config.Batch / Math.Max(trained, 1e-9), wall.Elapsed.TotalSeconds / here * left, loss));
+                // the device's own time is known only now and then; until then the clock on the wall will do
+                var busy = Network.Device.IsCuda ? wall.Elapsed.TotalSeconds : trained;
+                progress(new TrainProgress(_epoch, Config.Epochs, _step, _order.Steps, here * (double)Config.Batch / Math.Max(busy, 1e-9), wall.Elapsed.TotalSeconds / here * left, loss));
             }
         }
         ReadLosses(unread, loss);
+        _metrics.AddSeconds(_clock.Take());
         return Measure();
     }
 
@@ -166,10 +183,9 @@ public sealed class Trainer : IDisposable
         var position = (long)_epoch * _order.Steps + _step;
         var rate = _schedule.At(position);
         var draw = DrawOf(Step.Method.Mix, Config.Seed, _epoch, _step, batch.Count, _train.Set.Height, _train.Set.Width);
-        var clock = Stopwatch.StartNew();
-        var result = Step.Run(batch, new StepContext(_epoch, position, rate, Config.LearningRate, draw));
-        Optimizer.Update(result.Direction, rate);
-        var seconds = clock.Elapsed.TotalSeconds;
+        _clock.Start();
+        var result = Graph.Run(batch, new StepContext(_epoch, position, rate, Config.LearningRate, draw));
+        var seconds = _clock.Stop();
         using var measuring = Profiler.Span("metrics");
         _metrics.Add(result, result.Batch.Targets.Mixed ? null : MixedCopy(batch), seconds);
         return (seconds, result.LossesAtW.Mean(DType.Float64));
@@ -202,9 +218,14 @@ public sealed class Trainer : IDisposable
 
     private double ReadLosses(List<(int Step, Tensor Loss)> unread, double latest)
     {
-        foreach (var (step, tensor) in unread)
+        if (unread.Count == 0) return latest;
+        // one copy for all of them: the host waits once
+        double[] values;
+        using (var scope = new TensorScope())
+        using (Autograd.NoGrad()) values = Tensor.Stack([.. unread.Select(u => u.Loss)]).ToDoubles();
+        foreach (var ((step, tensor), value) in unread.Zip(values))
         {
-            latest = tensor.Item();
+            latest = value;
             tensor.Dispose();
             if (!double.IsFinite(latest)) throw new DivergedException(_epoch + 1, step + 1, _schedule.At((long)_epoch * _order.Steps + step), latest);
         }
@@ -281,6 +302,8 @@ public sealed class Trainer : IDisposable
     /// <summary>Frees everything.</summary>
     public void Dispose()
     {
+        Graph.Dispose();
+        _clock.Dispose();
         Step.Dispose();
         _measuring.Dispose();
         Optimizer.Dispose();

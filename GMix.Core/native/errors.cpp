@@ -22,6 +22,7 @@ Status status_of_current_exception() {
         // libtorch's CPU allocator reports exhaustion as a plain Error
         return last_error.find("allocate memory") != std::string::npos || last_error.find("not enough memory") != std::string::npos || last_error.find("out of memory") != std::string::npos ? kOutOfMemory : kError;
     }
+    catch (const NoCuda& e) { set_error(e.what()); return kNoCuda; }
     catch (const std::bad_alloc&) { set_error("out of memory"); return kOutOfMemory; }
     catch (const std::exception& e) { set_error(e.what()); return kError; }
     catch (...) { set_error("an unknown native exception"); return kError; }

@@ -28,6 +28,7 @@ GMX_API int32_t gmx_set_deterministic(int32_t on) {
     return gmx::guarded([&] {
         auto& context = at::globalContext();
         context.setDeterministicAlgorithms(on != 0, /*warn_only=*/true);
+        context.setDeterministicCuDNN(on != 0);
         context.setBenchmarkCuDNN(on == 0);
 #if GMX_TORCH_AT_LEAST(2, 2)
         // filling every new tensor would only hide reads of memory that nobody wrote, at the price of writing all memory twice
@@ -36,8 +37,20 @@ GMX_API int32_t gmx_set_deterministic(int32_t on) {
     });
 }
 
-GMX_API int32_t gmx_set_tf32(int32_t on) {
-    return gmx::guarded([&] { at::globalContext().setAllowTF32CuBLAS(on != 0); at::globalContext().setAllowTF32CuDNN(on != 0); });
+// TF32 on a GPU, for matrix products and for convolutions. Both setters and getters have kept their names up to 2.11; the newer precision words,
+// mixed with them, would be an error.
+GMX_API int32_t gmx_set_tf32(int32_t products, int32_t convolutions) {
+    return gmx::guarded([&] { at::globalContext().setAllowTF32CuBLAS(products != 0); at::globalContext().setAllowTF32CuDNN(convolutions != 0); });
+}
+
+// Bit 0: matrix products, bit 1: convolutions.
+GMX_API int32_t gmx_get_tf32(int32_t* out) {
+    return gmx::guarded([&] { *out = (at::globalContext().allowTF32CuBLAS() ? 1 : 0) | (at::globalContext().allowTF32CuDNN() ? 2 : 0); });
+}
+
+// Lets cuDNN time its algorithms for each new shape and take the fastest. Which one that is may differ from run to run.
+GMX_API int32_t gmx_set_cudnn_benchmark(int32_t on) {
+    return gmx::guarded([&] { at::globalContext().setBenchmarkCuDNN(on != 0); });
 }
 
 GMX_API int32_t gmx_cuda_devices() {

@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 #include <atomic>
 #include <cstdint>
+#include <exception>
 #include <string>
 
 #define GMX_API extern "C" __attribute__((visibility("default")))
@@ -11,7 +12,12 @@
 namespace gmx {
 
 // Kinds of failure as .NET sees them (TorchErrorKind in Torch/TorchException.cs mirrors this list).
-enum Status : int32_t { kOk = 0, kError = 1, kIndex = 2, kValue = 3, kType = 4, kNotImplemented = 5, kOutOfMemory = 6 };
+enum Status : int32_t { kOk = 0, kError = 1, kIndex = 2, kValue = 3, kType = 4, kNotImplemented = 5, kOutOfMemory = 6, kNoCuda = 7 };
+
+// What was asked for needs a GPU, and this libtorch, or the shim as it was built, has no CUDA.
+struct NoCuda : std::exception {
+    const char* what() const noexcept override { return "this libtorch has no CUDA"; }
+};
 
 using Handle = c10::TensorImpl*;
 

@@ -10,14 +10,31 @@ GMX_API void gmx_tensor_free(Handle h) {
     c10::intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>::reclaim(h);
 }
 
-// Copies `bytes` bytes of row-major host memory into a new CPU tensor, then moves it to `device`.
+// The largest tensor that goes to a GPU through pinned memory; a whole data set does not.
+static constexpr int64_t kMostPinned = 64 << 20;
+
+// Copies `bytes` bytes of row-major host memory into a new CPU tensor, then moves it to `device`. Small tensors go through pinned memory, from where
+// the GPU takes them when it gets there: the host does not wait.
 GMX_API int32_t gmx_tensor_from_host(const void* data, int64_t bytes, const int64_t* sizes, int32_t rank, int32_t dtype, const char* device, Handle* out) {
     return gmx::guarded([&] {
-        auto t = at::empty(at::IntArrayRef(sizes, rank), at::TensorOptions().dtype(static_cast<at::ScalarType>(dtype)));
+        c10::Device target{std::string(device)};
+        const bool pinned = target.is_cuda() && bytes <= kMostPinned;
+        auto options = at::TensorOptions().dtype(static_cast<at::ScalarType>(dtype));
+        auto t = at::empty(at::IntArrayRef(sizes, rank), pinned ? options.pinned_memory(true) : options);
         TORCH_CHECK(static_cast<int64_t>(t.nbytes()) == bytes, "the shape needs ", t.nbytes(), " bytes, ", bytes, " were given");
         if (bytes) std::memcpy(t.data_ptr(), data, bytes);
-        c10::Device target{std::string(device)};
-        *out = gmx::release(target.is_cpu() ? t : t.to(target));
+        *out = gmx::release(target.is_cpu() ? t : t.to(target, t.scalar_type(), /*non_blocking=*/pinned));
+    });
+}
+
+// Overwrites `target` by `source` of the same shape and type. From host memory to a GPU it goes through pinned memory, and the host does not wait.
+GMX_API int32_t gmx_tensor_upload(Handle target, Handle source) {
+    return gmx::guarded([&] {
+        at::NoGradGuard no_grad;
+        auto to = gmx::borrow(target), from = gmx::borrow(source);
+        TORCH_CHECK(to.sizes() == from.sizes() && to.scalar_type() == from.scalar_type(), "needs ", to.sizes(), " ", to.scalar_type(), ", was given ", from.sizes(), " ", from.scalar_type());
+        const bool pinned = to.is_cuda() && from.device().is_cpu() && static_cast<int64_t>(from.nbytes()) <= kMostPinned;
+        to.copy_(pinned ? from.pin_memory() : from, /*non_blocking=*/pinned);
     });
 }
 

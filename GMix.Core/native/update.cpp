@@ -150,6 +150,16 @@ void sgd_(const Tensor& w, const Tensor& v, const Tensor& d, double rate, double
     v.unsafeGetTensorImpl()->bump_version();
 }
 
+// The same with the rate a scalar tensor where the vectors are: on a GPU nobody waits for it, and a recorded step can be replayed with another.
+void sgd_rate_(const Tensor& w, const Tensor& v, const Tensor& d, const Tensor& rate, double momentum, double decay, bool nesterov) {
+    if (alike({&w, &v, &d}) && rate.device().is_cpu()) return sgd_(w, v, d, rate.item<double>(), momentum, decay, nesterov);
+    auto eta = rate.to(w.scalar_type());
+    auto g = decay == 0 ? d : at::add(d, w, decay);
+    if (momentum == 0) { w.addcmul_(g, eta, -1); return; }
+    v.mul_(momentum).add_(g);
+    w.addcmul_(nesterov ? at::add(g, v, momentum) : v, eta, -1);
+}
+
 // DG-Mix's direction: with c = <m, p> / |p|² (0 where |p|² < tiny) and o = m − c p, the vector p + kappa o, and beside it c, |o|, |m|.
 std::tuple<Tensor, Tensor, Tensor, Tensor> decompose(const Tensor& plus, const Tensor& minus, double kappa, double tiny) {
     if (!alike({&plus, &minus})) {
@@ -219,6 +229,7 @@ TORCH_LIBRARY_FRAGMENT(gmix, m) {
     m.def("dot(Tensor x, Tensor y) -> Tensor", dot_of);
     m.def("move_(Tensor(a!) out, Tensor x, Tensor y, Tensor factor) -> ()", move_);
     m.def("sgd_(Tensor(a!) w, Tensor(b!) v, Tensor d, float rate, float momentum, float decay, bool nesterov) -> ()", sgd_);
+    m.def("sgd_.rate(Tensor(a!) w, Tensor(b!) v, Tensor d, Tensor rate, float momentum, float decay, bool nesterov) -> ()", sgd_rate_);
     m.def("decompose(Tensor plus, Tensor minus, float kappa, float tiny) -> (Tensor, Tensor, Tensor, Tensor)", decompose);
     m.def("mix_rows(Tensor x, Tensor partner, Tensor weight) -> Tensor", mix_rows);
 }

@@ -1,3 +1,4 @@
+using GMix.Draws;
 using GMix.Torch;
 
 namespace GMix.Methods;
@@ -69,15 +70,25 @@ public sealed record Selection(double Gamma, SelectionScore Score = SelectionSco
     /// <param name="lossesAtW">l_i(w), (n).</param>
     /// <param name="lossesAtPerturbed">l_i(w+ε), (n).</param>
     /// <param name="seed">Of the random control.</param>
-    public (Tensor Plus, Tensor? Minus) Split(Tensor lossesAtW, Tensor lossesAtPerturbed, ulong seed)
+    public (Tensor Plus, Tensor? Minus) Split(Tensor lossesAtW, Tensor lossesAtPerturbed, ulong seed) =>
+        Split(lossesAtW, lossesAtPerturbed, () => Lots(lossesAtW.Count, lossesAtW.DType, lossesAtW.Device, seed));
+
+    /// <summary>The same, the random control seeded by a step's draw.</summary>
+    internal (Tensor Plus, Tensor? Minus) Split(Tensor lossesAtW, Tensor lossesAtPerturbed, Draw draw)
+    {
+        var (count, type, device) = (lossesAtW.Count, lossesAtW.DType, lossesAtW.Device);
+        return Split(lossesAtW, lossesAtPerturbed, () => draw.OnDevice("lots", device, d => Lots(count, type, device, d.SeedFor(DrawStream.Subset))));
+    }
+
+    private (Tensor Plus, Tensor? Minus) Split(Tensor lossesAtW, Tensor lossesAtPerturbed, Func<Tensor> lots)
     {
         var n = (int)lossesAtW.Count;
         var k = Size(n);
-        var (_, order) = Scores(lossesAtW, lossesAtPerturbed, seed).SortStable(descending: true);
+        var (_, order) = Scores(lossesAtW, lossesAtPerturbed, lots).SortStable(descending: true);
         return (Ascending(order.Narrow(0, 0, k)), k == n ? null : Ascending(order.Narrow(0, k, n - k)));
     }
 
-    private Tensor Scores(Tensor before, Tensor after, ulong seed)
+    private Tensor Scores(Tensor before, Tensor after, Func<Tensor> lots)
     {
         switch (Score)
         {
@@ -86,10 +97,14 @@ public sealed record Selection(double Gamma, SelectionScore Score = SelectionSco
             case SelectionScore.PerturbedLoss: return after;
             case SelectionScore.CleanLoss: return before;
             case SelectionScore.LeastSharpness: return before - after;
-            default:
-                using (var generator = new Generator(before.Device))
-                    return Tensor.Uniform([before.Count], generator.Seed(seed), type: before.DType, device: before.Device);
+            default: return lots();
         }
+    }
+
+    private static Tensor Lots(long count, DType type, Device device, ulong seed)
+    {
+        using var generator = new Generator(device);
+        return Tensor.Uniform([count], generator.Seed(seed), type: type, device: device);
     }
 
     private static Tensor Ascending(Tensor indices) => indices.SortStable(descending: false).Values;

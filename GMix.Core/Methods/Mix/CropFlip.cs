@@ -28,19 +28,26 @@ public sealed record CropFlip(int Padding = 4, bool Flip = true) : Mix
     {
         var images = batch.Images;
         var (n, h, w) = (batch.Count, (int)images.Size(2), (int)images.Size(3));
+        var device = images.Device;
+        var padded = images.Pad([Padding, Padding, Padding, Padding]).Permute(0, 2, 3, 1);
+        var places = draw.OnDevice("windows", device, d => Tensor.From(Places(d, n, h, w), [n, h + w]));
+        var windows = padded.Index(Tensor.Range(0, n, device).View(n, 1, 1), places.Narrow(1, 0, h).Unsqueeze(2), places.Narrow(1, h, w).Unsqueeze(1));
+        return new(windows.Permute(0, 3, 1, 2), new Targets(batch.Labels));
+    }
+
+    /// <summary>For each image the h rows, then the w columns of the padded image that it takes.</summary>
+    private long[] Places(Draw draw, int n, int h, int w)
+    {
         var random = new CounterRandom((long)draw.Seed, DrawStream.Augment);
-        var (rows, ys, xs) = (new long[n], new long[n * h], new long[n * w]);
+        var places = new long[n * (h + w)];
         for (var i = 0; i < n; i++)
         {
             var (top, left, mirror) = (random.NextInt(2 * Padding + 1), random.NextInt(2 * Padding + 1), Flip && random.NextDouble() < 0.5);
-            rows[i] = i;
-            for (var y = 0; y < h; y++) ys[i * h + y] = top + y;
-            for (var x = 0; x < w; x++) xs[i * w + x] = left + (mirror ? w - 1 - x : x);
+            var start = i * (h + w);
+            for (var y = 0; y < h; y++) places[start + y] = top + y;
+            for (var x = 0; x < w; x++) places[start + h + x] = left + (mirror ? w - 1 - x : x);
         }
-        var device = images.Device;
-        var padded = images.Pad([Padding, Padding, Padding, Padding]).Permute(0, 2, 3, 1);
-        var windows = padded.Index(Tensor.From(rows, [n, 1, 1], device), Tensor.From(ys, [n, h, 1], device), Tensor.From(xs, [n, 1, w], device));
-        return new(windows.Permute(0, 3, 1, 2), new Targets(batch.Labels));
+        return places;
     }
 
     /// <inheritdoc/>

@@ -35,18 +35,28 @@ public sealed record CutMix(double Alpha = 1, double Probability = 0.5) : Mix
     /// <inheritdoc/>
     public override VicinalBatch Apply(Batch batch, Draw draw, IScorer scorer)
     {
-        if (draw.Permutation is null || draw.Box is not { } box) return new(batch.Images, new Targets(batch.Labels));
-        var (height, width) = ((int)batch.Images.Size(2), (int)batch.Images.Size(3));
-        if (box.Top < 0 || box.Left < 0 || box.Bottom > height || box.Right > width || box.Top > box.Bottom || box.Left > box.Right)
-            throw new ArgumentException($"the box {box} is not within an image of {height} x {width} pixels", nameof(draw));
-        var partner = Tensor.From(draw.Permutation, [draw.Permutation.Length], batch.Labels.Device);
-        var mixed = batch.Images.Clone();
-        Pixels(mixed, box).CopyFrom(Pixels(batch.Images, box).Rows(partner));
-        var lambda = Tensor.Full([batch.Count], Kept(box, height, width), batch.Images.DType, batch.Images.Device);
-        return new(mixed, new Targets(batch.Labels, batch.Labels.Rows(partner), lambda));
+        if (!draw.HasPartners || !draw.HasBox) return new(batch.Images, new Targets(batch.Labels));
+        var (images, count, type) = (batch.Images, batch.Count, batch.Images.DType);
+        var (height, width) = ((int)images.Size(2), (int)images.Size(3));
+        // the box as a mask: shapes that do not depend on it
+        var pasted = draw.OnDevice("box", images.Device, d => Mask(Checked(d.Box!.Value, height, width), height, width));
+        var lambda = draw.OnDevice("lambda", images.Device, d => Tensor.Full([count], Kept(d.Box!.Value, height, width), type));
+        var partner = Mixup.Partners(draw, batch);
+        return new(pasted.Where(images.Rows(partner), images), new Targets(batch.Labels, batch.Labels.Rows(partner), lambda));
     }
 
-    private static Tensor Pixels(Tensor images, Rectangle box) => images.Narrow(2, box.Top, box.Bottom - box.Top).Narrow(3, box.Left, box.Right - box.Left);
+    private static Rectangle Checked(Rectangle box, int height, int width) =>
+        box.Top < 0 || box.Left < 0 || box.Bottom > height || box.Right > width || box.Top > box.Bottom || box.Left > box.Right
+            ? throw new ArgumentException($"the box {box} is not within an image of {height} x {width} pixels", nameof(box))
+            : box;
+
+    /// <summary>(h, w), true in the box.</summary>
+    private static Tensor Mask(Rectangle box, int height, int width)
+    {
+        var mask = new bool[height * width];
+        for (var y = box.Top; y < box.Bottom; y++) mask.AsSpan(y * width + box.Left, box.Right - box.Left).Fill(true);
+        return Tensor.From(mask, height, width);
+    }
 
     private static double Kept(Rectangle box, int height, int width) => 1 - box.Area / ((double)height * width);
 

@@ -26,8 +26,12 @@ public sealed record GaussianNoise(double Sigma = 0.1) : Mix
     public override VicinalBatch Apply(Batch batch, Draw draw, IScorer scorer)
     {
         var images = batch.Images;
-        using var generator = new Generator(images.Device);
-        var noise = Tensor.Normal(images.Shape, generator.Seed(draw.SeedFor(DrawStream.Noise)), 0, 1, images.DType, images.Device);
+        var (shape, type, device) = (images.Shape, images.DType, images.Device);
+        var noise = draw.OnDevice("noise", device, d =>
+        {
+            using var generator = new Generator(device);
+            return Tensor.Normal(shape, generator.Seed(d.SeedFor(DrawStream.Noise)), 0, 1, type, device);
+        });
         return new(images.Add(noise, Sigma), new Targets(batch.Labels));
     }
 

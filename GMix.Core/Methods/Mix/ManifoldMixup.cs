@@ -41,8 +41,8 @@ public sealed record ManifoldMixup(double Alpha = 2, IReadOnlyList<int>? Layers 
     /// <inheritdoc/>
     public override VicinalBatch Apply(Batch batch, Draw draw, IScorer scorer)
     {
-        if (draw.Permutation is null || draw.Stage == 0) return new Mixup(Alpha).Apply(batch, draw, scorer);
-        var partner = Tensor.From(draw.Permutation, [draw.Permutation.Length], batch.Labels.Device);
+        if (!draw.HasPartners || draw.Stage == 0) return new Mixup(Alpha).Apply(batch, draw, scorer);
+        var partner = Mixup.Partners(draw, batch);
         var lambda = Mixup.Weights(draw, batch);
         return new(batch.Images, new Targets(batch.Labels, batch.Labels.Rows(partner), lambda)) { Stage = draw.Stage, AtStage = (stage, h) => stage == draw.Stage ? Mixed(h) : h };
 

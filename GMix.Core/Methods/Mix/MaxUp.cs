@@ -64,7 +64,7 @@ public sealed record MaxUp(int Copies = 4, Mix? Copy = null) : Mix
 
     private VicinalBatch[] CopiesOf(Batch batch, Draw draw, IScorer scorer)
     {
-        if (draw.Copies is { } given) return [.. Enumerable.Range(0, (int)given.Size(0)).Select(j => new VicinalBatch(given.Select(0, j), new Targets(batch.Labels)))];
+        if (draw.More.Count == 0 && draw.Copies is { } given) return [.. Enumerable.Range(0, (int)given.Size(0)).Select(j => new VicinalBatch(given.Select(0, j), new Targets(batch.Labels)))];
         if (draw.More.Count == 0) throw new ArgumentException("MaxUp's draw has neither copies nor the draws to make them", nameof(draw));
         return [.. draw.More.Select(d => Maker.Apply(batch, d, scorer))];
     }

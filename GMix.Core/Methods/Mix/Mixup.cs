@@ -38,16 +38,21 @@ public sealed record Mixup(double Alpha = 1, bool PerSample = false, bool Fold =
     /// <inheritdoc/>
     public override VicinalBatch Apply(Batch batch, Draw draw, IScorer scorer)
     {
-        if (draw.Permutation is null) return new(batch.Images, new Targets(batch.Labels));
-        var partner = Tensor.From(draw.Permutation, [draw.Permutation.Length], batch.Labels.Device);
+        if (!draw.HasPartners) return new(batch.Images, new Targets(batch.Labels));
+        var partner = Partners(draw, batch);
         var lambda = Weights(draw, batch);
         return new(Vectors.MixRows(batch.Images, partner, lambda), new Targets(batch.Labels, batch.Labels.Rows(partner), lambda));
     }
 
     /// <summary>λ per example (n), in the images' element type.</summary>
-    internal static Tensor Weights(Draw draw, Batch batch) => draw.Lambdas is { } each
-        ? Tensor.From(each, [each.Length], batch.Images.Device).To(batch.Images.DType)
-        : Tensor.Full([batch.Count], draw.Lambda, batch.Images.DType, batch.Images.Device);
+    internal static Tensor Weights(Draw draw, Batch batch)
+    {
+        var (count, type) = (batch.Count, batch.Images.DType);
+        return draw.OnDevice("lambda", batch.Images.Device, d => d.Lambdas is { } each ? Tensor.From(each).To(type) : Tensor.Full([count], d.Lambda, type));
+    }
+
+    /// <summary>π, (n).</summary>
+    internal static Tensor Partners(Draw draw, Batch batch) => draw.OnDevice("permutation", batch.Labels.Device, d => Tensor.From(d.Permutation!));
 
     /// <inheritdoc/>
     public override string ToString() => FormattableString.Invariant($"Mixup(alpha={Alpha:R}{(PerSample ? ", per sample" : "")}{(Fold ? ", folded" : "")})");

@@ -84,11 +84,13 @@ public sealed record AaceSam(double Rho = 0.2, bool Normalize = false, double Th
                 q = wrong.ZerosLike().MaskedFill(support, -1e30).Softmax();
                 break;
             default:
-                using (var generator = new Generator(logits.Device))
+                var (shape, type, device) = (logits.Shape, logits.DType, logits.Device);
+                var lots = draw.OnDevice("wrong classes", device, d =>
                 {
-                    var lots = Tensor.Uniform(logits.Shape, generator.Seed(draw.SeedFor(DrawStream.Noise)), type: logits.DType, device: logits.Device);
-                    q = lots.MaskedFill(support, -1).ArgMax(1).OneHot((int)logits.Size(1)).To(logits.DType);
-                }
+                    using var generator = new Generator(device);
+                    return Tensor.Uniform(shape, generator.Seed(d.SeedFor(DrawStream.Noise)), type: type, device: device);
+                });
+                q = lots.MaskedFill(support, -1).ArgMax(1).OneHot((int)shape[1]).To(type);
                 break;
         }
         return Threshold == 0 ? q : support.Where(logits.Softmax().Clamp(0, Threshold), q);

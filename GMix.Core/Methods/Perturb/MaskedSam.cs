@@ -34,13 +34,17 @@ public sealed record MaskedSam(double Rho = 0.05, double Beta = 0.6, bool PerEle
 
     private Tensor Mask(ParameterVector weights, Draw draw)
     {
-        if (PerElement)
+        var (length, type, device) = (weights.Length, weights.Value.DType, weights.Value.Device);
+        if (!PerElement) return draw.OnDevice("weight mask", device, d =>
         {
-            using var generator = new Generator(weights.Value.Device);
-            return Tensor.Bernoulli([weights.Length], Beta, generator.Seed(draw.SeedFor(DrawStream.WeightMask)), weights.Value.DType, weights.Value.Device);
-        }
-        var random = new CounterRandom((long)draw.Seed, DrawStream.WeightMask);
-        return weights.PerPart(_ => random.NextDouble() < Beta ? 1 : 0);
+            var random = new CounterRandom((long)d.Seed, DrawStream.WeightMask);
+            return weights.PerPart(_ => random.NextDouble() < Beta ? 1 : 0);
+        });
+        return draw.OnDevice("weight mask", device, d =>
+        {
+            using var generator = new Generator(device);
+            return Tensor.Bernoulli([length], Beta, generator.Seed(d.SeedFor(DrawStream.WeightMask)), type, device);
+        });
     }
 
     /// <inheritdoc/>

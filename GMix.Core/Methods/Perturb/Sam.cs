@@ -25,10 +25,12 @@ public sealed record Sam(double Rho = 0.05, double? RhoMin = null) : Perturb
     public override double Radius => Rho;
 
     /// <inheritdoc/>
-    public override Tensor Epsilon(ParameterVector weights, Tensor gradient, StepContext at) => Ascent(gradient, RadiusAt(at));
+    public override Tensor Epsilon(ParameterVector weights, Tensor gradient, StepContext at) =>
+        gradient * Factor(Vectors.Norm(gradient), at)!.To(gradient.DType);
 
     /// <inheritdoc/>
-    public override Tensor? Factor(Tensor gradientNorm, StepContext at) => RadiusAt(at) / (gradientNorm + Delta);
+    public override Tensor? Factor(Tensor gradientNorm, StepContext at) => RhoMin is null ? Rho / (gradientNorm + Delta)
+        : at.OnDevice("rho", gradientNorm.Device, a => Tensor.Scalar(RadiusAt(a), DType.Float64)) / (gradientNorm + Delta);
 
     /// <summary>ρ of a step.</summary>
     public double RadiusAt(StepContext at) => RhoMin is { } low && at.PeakLearningRate > 0 ? low + (Rho - low) * Math.Clamp(at.LearningRate / at.PeakLearningRate, 0, 1) : Rho;
