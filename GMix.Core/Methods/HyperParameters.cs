@@ -72,6 +72,8 @@ public static class HyperParameters
     public static HyperParameter<SubsetForward> Subset { get; } = Choice("subset", SubsetForward.Recompute, "runs the selected part by itself, or goes back through the scoring pass", "dydjw9/Efficient_SAM", o => o.Subset, (o, v) => o with { Subset = v });
     /// <summary>What ranks examples.</summary>
     public static HyperParameter<SelectionScore> Score { get; } = Choice("score", SelectionScore.Sharpness, "what ranks examples", "Li and Tang 2023, eq. 11", o => o.Score, (o, v) => o with { Score = v });
+    /// <summary>How sensitivities are computed under bfloat16.</summary>
+    public static HyperParameter<ScorePrecision> ScoringPrecision { get; } = Choice("score-precision", ScorePrecision.Training, "in which arithmetic sensitivities are computed; float32 costs two more forward passes where training is in bf16", "measured: see the card", o => o.ScorePrecision, (o, v) => o with { ScorePrecision = v });
     /// <summary>How γ n is rounded.</summary>
     public static HyperParameter<SelectionRounding> Rounding { get; } = Choice("rounding", SelectionRounding.Floor, "how gamma times the batch becomes a whole number", "dydjw9/Efficient_SAM", o => o.Rounding, (o, v) => o with { Rounding = v });
     /// <summary>g₋ at w.</summary>
@@ -99,7 +101,7 @@ public static class HyperParameters
     [
         Alpha, LambdaPerSample, FoldLambda, MixProbability, Layers, Copies, Copy, Sigma,
         Rho, RhoMin, Every, FromEpoch, Scope, AscentOn, Eta, AsamWeightsOnly, Normalize, Towards, AaceThreshold, Beta, MaskPerElement, StepSize, AscentSteps, BallPerTensor,
-        Gamma, Kappa, Subset, Score, Rounding, MinusAtBase, MinusByBatch, AlphaG, Balance, NormalizeBase, LookAlpha,
+        Gamma, Kappa, Subset, Score, ScoringPrecision, Rounding, MinusAtBase, MinusByBatch, AlphaG, Balance, NormalizeBase, LookAlpha,
         LossOf, LabelSmoothing, Statistics,
     ];
 

@@ -33,7 +33,7 @@ public sealed record Settings(CatalogEntry Entry, MethodOptions Options)
     internal Sam Sam => new(Of(Rho)) { When = When, Scope = Of(Scope) };
     internal Sam SamOnMixed => Sam with { AscentOn = Of(AscentOn) };
     internal Mixup Mixup => new(Of(Alpha), Of(LambdaPerSample), Of(FoldLambda));
-    internal Binary Binary => new(Of(Gamma), Of(Score), Of(Rounding), Of(Subset));
+    internal Binary Binary => new(Of(Gamma), Of(Score), Of(Rounding), Of(Subset), Of(ScoringPrecision));
 }
 
 /// <summary>All methods by name. A new method is its file of words plus one row here; the row brings the battery of tests.</summary>
@@ -44,7 +44,7 @@ public static class MethodCatalog
     private static readonly All all = new();
 
     private static readonly HyperParameter[] mixes = [Alpha, LambdaPerSample, FoldLambda];
-    private static readonly HyperParameter[] selects = [Subset, Score, Rounding];
+    private static readonly HyperParameter[] selects = [Subset, Score, ScoringPrecision, Rounding];
     private static readonly HyperParameter[] perturbs = [Every, FromEpoch, Scope];
 
     /// <summary>Hyper-parameters that every method has.</summary>
@@ -61,7 +61,7 @@ public static class MethodCatalog
             [.. mixes, Rho, .. perturbs, AscentOn, Gamma.Of(0.8, "measured: 0.5, ESAM's setting and the preset paper, converges three times slower on little data") with { PaperDefault = (true, 0.5) }, .. selects],
             s => (s.Mixup, s.SamOnMixed, s.Binary)),
         new("dgmix", "DG-Mix", "BG-Mix plus the orthogonal part of the others' gradient", [.. mixes, Rho, .. perturbs, AscentOn, Gamma, Kappa, .. selects, MinusAtBase, MinusByBatch],
-            s => (s.Mixup, s.SamOnMixed, new Decomposed(s.Of(Gamma), s.Of(Kappa), s.Of(Score), s.Of(Rounding), s.Of(Subset), s.Of(MinusAtBase), s.Of(MinusByBatch)))),
+            s => (s.Mixup, s.SamOnMixed, new Decomposed(s.Of(Gamma), s.Of(Kappa), s.Of(Score), s.Of(Rounding), s.Of(Subset), s.Of(MinusAtBase), s.Of(MinusByBatch), s.Of(ScoringPrecision)))),
         new("maxup", "MaxUp", "the worst of several augmented copies", [Copies, Copy, Alpha, Sigma], s => (new MaxUp(s.Of(Copies), CopyOf(s)), still, all)),
         new("cutmix", "CutMix", "a rectangle of another example", [Alpha.Of(1, "clovaai/CutMix-PyTorch"), MixProbability], s => (new CutMix(s.Of(Alpha), s.Of(MixProbability)), still, all)),
         new("manifold", "Manifold Mixup", "Mixup of hidden activations", [Alpha.Of(2, "vikasverma1077/manifold_mixup on CIFAR and SVHN; 0.2 on Tiny-ImageNet"), Layers], s => (new ManifoldMixup(s.Of(Alpha), s.Of(Layers)), still, all)),

@@ -76,6 +76,8 @@ public sealed record MethodOptions
     public SubsetForward? Subset { get; init; }
     /// <summary>What ranks examples.</summary>
     public SelectionScore? Score { get; init; }
+    /// <summary>How sensitivities are computed under bfloat16.</summary>
+    public ScorePrecision? ScorePrecision { get; init; }
     /// <summary>How γ n is rounded.</summary>
     public SelectionRounding? Rounding { get; init; }
     /// <summary>DG-Mix: g₋ at w instead of w + ε.</summary>

@@ -147,13 +147,20 @@ public sealed class MethodStep : IScorer, IDisposable
     /// <summary>Per-example losses and logits of the batch, or of some of its rows, at the weights as they are; a pass after the first.</summary>
     internal (Tensor Losses, Tensor Logits) Losses(VicinalBatch batch, Tensor? rows) => Losses(batch, rows, _laterPasses);
 
-    private (Tensor Losses, Tensor Logits) Losses(VicinalBatch batch, Tensor? rows, BatchNormMode mode)
+    /// <summary>Per-example losses at the weights as they are, without a graph and without bfloat16.</summary>
+    internal Tensor FullPrecisionLosses(VicinalBatch batch)
+    {
+        using var noGrad = Autograd.NoGrad();
+        return Losses(batch, null, BatchNormMode.TrainFrozen, fullPrecision: true).Losses;
+    }
+
+    private (Tensor Losses, Tensor Logits) Losses(VicinalBatch batch, Tensor? rows, BatchNormMode mode, bool fullPrecision = false)
     {
         _forwards += (rows?.Count ?? batch.Count) / (double)_count;
         var reached = 0;
         var pass = new ForwardPass(mode)
         {
-            Dropout = _generator, Mask = DropoutMask, Rows = rows, FullCount = batch.Count,
+            Dropout = _generator, Mask = DropoutMask, Rows = rows, FullCount = batch.Count, FullPrecision = fullPrecision,
             AtStage = batch.AtStage is not { } change ? null : (stage, h) =>
             {
                 reached = Math.Max(reached, stage);

@@ -1,4 +1,5 @@
 using GMix.Draws;
+using GMix.Nn;
 using GMix.Torch;
 
 namespace GMix.Methods;
@@ -56,17 +57,29 @@ public sealed class SecondPass
     /// <summary>∇ of the mean over some rows that run by themselves, (d); null for all rows.</summary>
     internal Tensor GradientOfRows(Tensor? rows) => _step.Gradient(_step.Losses(Batch, rows).Losses, share: (double)(rows?.Count ?? Batch.Count) / Batch.Count);
 
+    /// <summary>l_i(w) and l_i(w+ε), (n) each, without bfloat16: two forward passes without a graph. Bit for bit the same network otherwise.</summary>
+    public (Tensor AtW, Tensor AtPerturbed) FullPrecisionLosses()
+    {
+        var after = _step.FullPrecisionLosses(Batch);
+        using (_step.Network.Parameters.At(_home)) return (_step.FullPrecisionLosses(Batch), after);
+    }
+
     /// <summary>Scores the batch at w + ε and splits it.</summary>
     public Parts Select(Selection selection)
     {
         Tensor? graph = null;
+        var apart = selection.Precision == ScorePrecision.Float32 && _step.Network.Precision == Precision.BFloat16 && selection.Size(Batch.Count) < Batch.Count;
         // where everything is selected, the scoring pass is the pass to go back through
         if (selection.Subset == SubsetForward.Reuse || selection.Size(Batch.Count) == Batch.Count) graph = Losses();
         else
             using (Profiler.Span("score"))
             using (Autograd.NoGrad()) Losses();
         using var noGrad = Autograd.NoGrad();
-        var (plus, minus) = selection.Split(LossesAtW, LossesAtPerturbed!, At.Draw);
+        var (before, after) = (LossesAtW, LossesAtPerturbed!);
+        if (apart)
+            using (Profiler.Span("score"))
+                (before, after) = FullPrecisionLosses();
+        var (plus, minus) = selection.Split(before, after, At.Draw);
         Selected = plus;
         return new Parts(this, plus, minus, graph);
     }

@@ -39,6 +39,9 @@ public sealed record ForwardPass(BatchNormMode BatchNorm)
     /// <summary>Examples in the full batch, when <see cref="Rows"/> is set.</summary>
     public long FullCount { get; init; }
 
+    /// <summary>Computes in the network's element type where the network would compute in bfloat16.</summary>
+    public bool FullPrecision { get; init; }
+
     /// <summary>Changes the activations at a stage (0: input; k: after the k-th group of blocks), for methods that mix hidden layers.</summary>
     public Func<int, Tensor, Tensor>? AtStage { get; init; }
 

@@ -52,7 +52,7 @@ public sealed class Network : IDisposable
     public Tensor Logits(Tensor images, ForwardPass pass)
     {
         if (ChannelsLast && images.Rank == 4) images = images.Contiguous(MemoryFormat.ChannelsLast);
-        using (new Autocast(Precision == Precision.BFloat16, Device))
+        using (new Autocast(Precision == Precision.BFloat16 && !pass.FullPrecision, Device))
             return Model.Forward(pass.Stage(0, images), pass).To(Type);
     }
 

@@ -188,6 +188,39 @@ let ``a seed sees the same part of the data in compare and in train`` () =
     Assert.Equal<byte[]>(File.ReadAllBytes(RunStore.weightsPath trained.Folder), File.ReadAllBytes(RunStore.weightsPath compared.Folder))
 
 [<Fact>]
+let ``a profile has a table whose shares add up and a trace with the convolutions`` () =
+    let folder = freshFolder "profile"
+    let code, output, error = gmix [ "bench"; "train"; "--model"; "wrn-10-1"; "--methods"; "sam"; "--batch"; "4"; "--size"; "8"; "--steps"; "1"; "--threads"; "1"; "--profile"; "p" ] folder
+    Assert.True((code = 0), error)
+    Assert.Contains("second pass", output)
+    let rows = File.ReadAllLines(Path.Combine(folder, "p", "profile.csv"))
+    Assert.Equal("name,calls,self_ms,total_ms,share,bytes", rows[0])
+    let shares = rows |> Seq.skip 1 |> Seq.sumBy (fun r -> Double.Parse(r.Split(',') |> Array.rev |> Array.item 1, Globalization.CultureInfo.InvariantCulture))
+    Assert.Equal(1.0, shares, 0.01)
+    use json = Text.Json.JsonDocument.Parse(File.ReadAllText(Path.Combine(folder, "p", "profile.json")))
+    let names = [ for e in json.RootElement.GetProperty("traceEvents").EnumerateArray() -> e.GetProperty("name").GetString() ]
+    Assert.Contains("aten::convolution_backward", names)
+    Assert.Contains("perturb", names)
+    Assert.Contains("aten::convolution_backward", File.ReadAllText(Path.Combine(folder, "p", "profile.txt")))
+
+[<Fact>]
+let ``train with a profile trains the same and leaves the profile beside the run`` () =
+    let folder = freshFolder "profile-train"
+    let train extra = gmix ([ "train"; "--method"; "mixup"; "--epochs"; "1" ] @ small @ extra) folder
+    let code, output, error = train [ "--name"; "with"; "--profile" ]
+    Assert.True((code = 0), error)
+    Assert.Contains("gmix::perceptron", output)
+    Assert.True(File.Exists(Path.Combine(folder, "runs", "with", "profile.json")))
+    let code, _, error = train [ "--name"; "without" ]
+    Assert.True((code = 0), error)
+    let loss name = (onlyRun (Path.Combine(folder, "runs", name))).Epochs |> List.map _.TrainLoss
+    Assert.Equal<float option list>(loss "without", loss "with")
+    File.WriteAllText(Path.Combine(folder, "file"), "")
+    let code, _, error = train [ "--profile"; "file" ]
+    Assert.Equal(2, code)
+    Assert.Contains("--profile file", error)
+
+[<Fact>]
 let ``bench train prints one line for programs`` () =
     let folder = freshFolder "bench"
     let code, output, error = gmix [ "bench"; "train"; "--model"; "mlp"; "--methods"; "vanilla,dgmix"; "--batch"; "8"; "--steps"; "2"; "--json" ] folder

@@ -17,9 +17,11 @@ namespace GMix.Methods;
 /// <param name="Score">What ranks examples.</param>
 /// <param name="Rounding">How γ n is rounded.</param>
 /// <param name="Subset">How B₊ is run.</param>
-public sealed record Binary(double Gamma = 0.8, SelectionScore Score = SelectionScore.Sharpness, SelectionRounding Rounding = SelectionRounding.Floor, SubsetForward Subset = SubsetForward.Recompute) : Combine
+/// <param name="Precision">How sensitivities are computed where training is in bfloat16.</param>
+public sealed record Binary(double Gamma = 0.8, SelectionScore Score = SelectionScore.Sharpness, SelectionRounding Rounding = SelectionRounding.Floor, SubsetForward Subset = SubsetForward.Recompute,
+    ScorePrecision Precision = ScorePrecision.Training) : Combine
 {
-    private Selection Selection => new(Gamma, Score, Rounding, Subset);
+    private Selection Selection => new(Gamma, Score, Rounding, Subset, Precision);
 
     /// <inheritdoc/>
     public override bool RunsParts => Subset == SubsetForward.Recompute;

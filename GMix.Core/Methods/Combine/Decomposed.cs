@@ -21,10 +21,11 @@ namespace GMix.Methods;
 /// <param name="Subset">How the parts are run.</param>
 /// <param name="MinusAtBase">Takes g₋ at w instead of w + ε.</param>
 /// <param name="MinusByBatch">Scales g₋ by |B₋| / |B₊|, its share of the batch.</param>
+/// <param name="Precision">How sensitivities are computed where training is in bfloat16.</param>
 public sealed record Decomposed(double Gamma = 0.5, double Kappa = 1, SelectionScore Score = SelectionScore.Sharpness, SelectionRounding Rounding = SelectionRounding.Floor,
-    SubsetForward Subset = SubsetForward.Recompute, bool MinusAtBase = false, bool MinusByBatch = false) : Combine
+    SubsetForward Subset = SubsetForward.Recompute, bool MinusAtBase = false, bool MinusByBatch = false, ScorePrecision Precision = ScorePrecision.Training) : Combine
 {
-    private Selection Selection => new(Gamma, Score, Rounding, Subset);
+    private Selection Selection => new(Gamma, Score, Rounding, Subset, Precision);
 
     /// <inheritdoc/>
     public override bool RunsParts => Subset == SubsetForward.Recompute || MinusAtBase;

@@ -32,6 +32,15 @@ public enum SubsetForward
     Reuse,
 }
 
+/// <summary>In which arithmetic the losses are computed whose difference ranks examples.</summary>
+public enum ScorePrecision
+{
+    /// <summary>As training computes: bfloat16 inside where training does.</summary>
+    Training,
+    /// <summary>Never bfloat16: two more forward passes in float32 where training computes in bfloat16, else nothing changes.</summary>
+    Float32,
+}
+
 /// <summary>
 /// Sharpness-sensitive selection (G-Mix paper, eq. 11): B₊ is the γ n examples with the largest score, ties to the lower index.
 /// </summary>
@@ -39,7 +48,9 @@ public enum SubsetForward
 /// <param name="Score">What ranks.</param>
 /// <param name="Rounding">|B₊| = max(1, rounding(γ n)).</param>
 /// <param name="Subset">How the part is run.</param>
-public sealed record Selection(double Gamma, SelectionScore Score = SelectionScore.Sharpness, SelectionRounding Rounding = SelectionRounding.Floor, SubsetForward Subset = SubsetForward.Recompute)
+/// <param name="Precision">How the losses behind the score are computed.</param>
+public sealed record Selection(double Gamma, SelectionScore Score = SelectionScore.Sharpness, SelectionRounding Rounding = SelectionRounding.Floor, SubsetForward Subset = SubsetForward.Recompute,
+    ScorePrecision Precision = ScorePrecision.Training)
 {
     /// <summary>|B₊| for a batch of n: at least 1, at most n.</summary>
     public int Size(int n)
@@ -99,5 +110,5 @@ public sealed record Selection(double Gamma, SelectionScore Score = SelectionSco
     private static Tensor Ascending(Tensor indices) => indices.SortStable(descending: false).Values;
 
     /// <summary>Parameters beyond γ that differ from the defaults, for names.</summary>
-    internal string Details => (Score == SelectionScore.Sharpness ? "" : $", score={Score}") + (Rounding == SelectionRounding.Floor ? "" : $", rounding={Rounding}") + (Subset == SubsetForward.Recompute ? "" : ", subset=reuse");
+    internal string Details => (Score == SelectionScore.Sharpness ? "" : $", score={Score}") + (Rounding == SelectionRounding.Floor ? "" : $", rounding={Rounding}") + (Subset == SubsetForward.Recompute ? "" : ", subset=reuse") + (Precision == ScorePrecision.Training ? "" : ", scorePrecision=float32");
 }
