@@ -175,7 +175,7 @@ public sealed class MethodStep : IScorer, IDisposable
         return (_loss.PerExample(logits, targets), logits);
     }
 
-    private Tensor DropoutMask(int layer, Func<ulong, Tensor> make) => _draw.OnDevice($"dropout {layer}", Network.Device, d => make(d.Seed));
+    private Tensor DropoutMask(string name, Func<ulong, Tensor> make) => _draw.OnDevice(name, Network.Device, d => make(d.Seed));
 
     /// <inheritdoc/>
     public Tensor Score(VicinalBatch batch)

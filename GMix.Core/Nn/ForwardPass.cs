@@ -30,8 +30,8 @@ public sealed record ForwardPass(BatchNormMode BatchNorm)
     /// <summary>The step's dropout draw.</summary>
     public ulong DropoutSeed { get; init; }
 
-    /// <summary>Where a layer's mask comes from, given how it is made from a seed; null makes it from <see cref="DropoutSeed"/>.</summary>
-    internal Func<int, Func<ulong, Tensor>, Tensor>? Mask { get; init; }
+    /// <summary>Where the mask of that name comes from, given how it is made from a seed; null makes it from <see cref="DropoutSeed"/>.</summary>
+    internal Func<string, Func<ulong, Tensor>, Tensor>? Mask { get; init; }
 
     /// <summary>Rows of the full batch that this pass runs, when it runs a part; null for all. Masks are drawn for the full batch.</summary>
     public Tensor? Rows { get; init; }
@@ -56,7 +56,7 @@ public sealed record ForwardPass(BatchNormMode BatchNorm)
         var (layer, shape, type, device, generator) = (++_dropoutLayers, h.Shape, h.DType, h.Device, Dropout);
         if (Rows is not null) shape[0] = FullCount;
         Tensor Make(ulong seed) => Tensor.Bernoulli(shape, 1 - p, generator.Seed(unchecked(seed + 0x9E3779B97F4A7C15UL * (ulong)layer)), type, device);
-        var mask = Mask is null ? Make(DropoutSeed) : Mask(layer, Make);
+        var mask = Mask is null ? Make(DropoutSeed) : Mask($"dropout {layer} {type}", Make);
         if (Rows is not null) mask = mask.Rows(Rows);
         return h * mask * (1 / (1 - p));
     }

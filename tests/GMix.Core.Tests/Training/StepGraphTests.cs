@@ -86,7 +86,13 @@ public class StepGraphTests
     public void With_options_too(string name, MethodOptions options) => Same(MethodCatalog.Get(name, options));
 
     [Fact]
-    public void Dropout_masks_come_from_outside_the_step() => Same(MethodCatalog.Get("bgmix"), dropout: 0.3);
+    public void Dropout_masks_come_from_outside_the_step()
+    {
+        Same(MethodCatalog.Get("bgmix"), dropout: 0.3);
+        // scores in float32 beside passes in bf16: masks of two types
+        foreach (var precision in Enum.GetValues<ScorePrecision>())
+            Same(MethodCatalog.Get("dgmix", new MethodOptions { ScorePrecision = precision }), precision: Precision.BFloat16, dropout: 0.3);
+    }
 
     [Fact]
     public void A_mix_that_sometimes_draws_nothing_has_two_forms() => Assert.Equal(2, Same(MethodCatalog.Get("cutmix")));
