@@ -41,7 +41,7 @@ struct BatchNormKernels {
 
 template <class E>
 struct BatchNormTables {
-    static const BatchNormKernels<E> generic, avx2, avx512;
+    static const BatchNormKernels<E> generic, avx2, avx512, avx512bf16;
 };
 
 } // namespace gmx

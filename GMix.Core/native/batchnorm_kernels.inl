@@ -1,7 +1,10 @@
 // The kernels of batchnorm.h for one instruction set: the file that includes this one first chooses the instructions by a pragma, and names
-// the table by GMX_TABLE. GCC's vector types become one register of AVX-512, two of AVX2, or four of SSE2. There is nothing but plain
-// language in here: an inline function of a library, compiled for AVX-512, could end up being the one that every file uses.
+// the table by GMX_TABLE. GCC's vector types become one register of AVX-512, two of AVX2, or four of SSE2. No library header may come
+// in here: an inline function of it, compiled for AVX-512, could end up being the one that every file uses.
 #include "batchnorm.h"
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 namespace gmx {
 namespace {
@@ -16,23 +19,32 @@ typedef uint16_t H __attribute__((vector_size(32)));
 GMX_INLINE F load(const float* p) { F v; __builtin_memcpy(&v, p, sizeof v); return v; }
 GMX_INLINE void store(float* p, F v) { __builtin_memcpy(p, &v, sizeof v); }
 
-GMX_INLINE F load(const Bf16* p) {
-    H h;
-    __builtin_memcpy(&h, p, sizeof h);
-    return (F)(__builtin_convertvector(h, U) << 16);
-}
+#if defined(__AVX512F__)
+// GCC 12 halves and rejoins the vectors of these conversions; the intrinsics are one instruction each.
+GMX_INLINE F widened(H h) { return (F)_mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)h), 16); }
+GMX_INLINE H narrowed(const U& u) { return (H)_mm512_cvtepi32_epi16((__m512i)u); }
+#else
+GMX_INLINE F widened(H h) { return (F)(__builtin_convertvector(h, U) << 16); }
+GMX_INLINE H narrowed(const U& u) { return __builtin_convertvector(u, H); }
+#endif
 
-// The bits of the nearest bfloat16, ties to even; NaN stays NaN.
-GMX_INLINE U rounded(F v) {
+// The nearest bfloat16, ties to even; NaN stays NaN.
+#if defined(__AVX512BF16__)
+GMX_INLINE H rounded(const F& v) { return (H)_mm512_cvtneps_pbh((__m512)v); }
+#else
+GMX_INLINE H rounded(const F& v) {
     U u = (U)v, r = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
     U nan = (U)(v != v);
-    return (r & ~nan) | (nan & 0x7fc0u);
+    return narrowed((r & ~nan) | (nan & 0x7fc0u));
 }
-GMX_INLINE void store(Bf16* p, F v) { H h = __builtin_convertvector(rounded(v), H); __builtin_memcpy(p, &h, sizeof h); }
+#endif
+
+GMX_INLINE F load(const Bf16* p) { H h; __builtin_memcpy(&h, p, sizeof h); return widened(h); }
+GMX_INLINE void store(Bf16* p, F v) { H h = rounded(v); __builtin_memcpy(p, &h, sizeof h); }
 
 // What a value is once it has been stored.
 GMX_INLINE F as_stored(const float*, F v) { return v; }
-GMX_INLINE F as_stored(const Bf16*, F v) { return (F)(rounded(v) << 16); }
+GMX_INLINE F as_stored(const Bf16*, F v) { return widened(rounded(v)); }
 
 // A whole vector of channels, or the n that are left at the end of a row.
 template <bool Whole, class E> GMX_INLINE F get(const E* p, int n) {

@@ -10,12 +10,15 @@
 namespace gmx {
 namespace {
 
-std::atomic<int64_t> limit{2};
+std::atomic<int64_t> limit{3};
 
 int64_t instructions() {
 #if defined(__x86_64__)
-    static const int64_t best = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") ? 2
-        : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? 1 : 0;
+    static const int64_t best = [] {
+        if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return 0;
+        if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl")) return 1;
+        return __builtin_cpu_supports("avx512bf16") ? 3 : 2;
+    }();
     return std::min(best, limit.load(std::memory_order_relaxed));
 #else
     return 0;
@@ -26,6 +29,7 @@ template <class E>
 const BatchNormKernels<E>& kernels() {
 #if defined(__x86_64__)
     switch (instructions()) {
+        case 3: return BatchNormTables<E>::avx512bf16;
         case 2: return BatchNormTables<E>::avx512;
         case 1: return BatchNormTables<E>::avx2;
     }
@@ -35,19 +39,18 @@ const BatchNormKernels<E>& kernels() {
 
 // Rows in chunks that depend on the shape alone: whoever works on a chunk, its sums and their order are the same for any number of threads.
 struct Chunks {
-    static constexpr int64_t kMost = 64;
+    static constexpr int64_t kMost = 64, kLeast = 1 << 17; // chunks; elements in one of them
     int64_t rows, channels, length, step, count;
     explicit Chunks(const at::Tensor& x) : rows(x.numel() / x.size(1)), channels(x.size(1)), length(padded(channels)) {
-        const int64_t blocks = (rows + kRowsPerFloatSum - 1) / kRowsPerFloatSum;
-        step = (blocks + kMost - 1) / kMost * kRowsPerFloatSum;
+        const int64_t blocks = (rows + kRowsPerFloatSum - 1) / kRowsPerFloatSum, parts = std::clamp<int64_t>(rows * channels / kLeast, 1, kMost);
+        step = (blocks + parts - 1) / parts * kRowsPerFloatSum;
         count = (rows + step - 1) / step;
     }
     // body(chunk, first element, rows), in parallel where there is enough to do. A second pass goes backwards: what the first one
     // read last is still in the cache.
     template <class Body>
     void each(bool backwards, const Body& body) const {
-        const int64_t least = std::max<int64_t>(1, 32768 / (step * channels));
-        at::parallel_for(0, count, least, [&](int64_t from, int64_t to) {
+        at::parallel_for(0, count, 1, [&](int64_t from, int64_t to) {
             for (int64_t i = from; i < to; ++i) {
                 const int64_t k = backwards ? to - 1 - (i - from) : i;
                 body(k, k * step * channels, std::min(step, rows - k * step));

@@ -33,7 +33,7 @@ struct BatchNormGradients {
 BatchNormGradients batch_norm_gradients(const at::Tensor& x, at::Tensor g1, const at::Tensor& g2, const at::Tensor& more, const at::Tensor& y, bool residual,
                                         const BatchMoments& moments, const at::Tensor& weight, const at::Tensor& bias, bool relu);
 
-// The widest instructions that are used: 0 what every processor has, 1 AVX2, 2 AVX-512; never more than the processor has. For tests.
+// The widest instructions that are used: 0 what every processor has, 1 AVX2, 2 AVX-512, 3 AVX-512 with bfloat16; never more than the processor has. For tests.
 void batch_norm_limit(int64_t level);
 
 } // namespace gmx
