@@ -2,7 +2,7 @@ namespace GMix.Torch;
 
 public sealed partial class Tensor
 {
-    private static readonly Operator OpConv2d = Operator.Find("aten::conv2d"), OpDepthwise = Operator.Find("gmix::depthwise_conv2d"), OpLinear = Operator.Find("aten::linear"), OpBatchNorm = Operator.Find("aten::batch_norm"), OpRelu = Operator.Find("aten::relu"), OpReluIn = Operator.Find("aten::relu_"),
+    private static readonly Operator OpConv2d = Operator.Find("aten::conv2d"), OpDepthwise = Operator.Find("gmix::depthwise_conv2d"), OpPointwise = Operator.Find("gmix::pointwise_conv2d"), OpLinear = Operator.Find("aten::linear"), OpBatchNorm = Operator.Find("aten::batch_norm"), OpRelu = Operator.Find("aten::relu"), OpReluIn = Operator.Find("aten::relu_"),
         OpTanh = Operator.Find("aten::tanh"), OpSoftplus = Operator.Find("aten::softplus"), OpGelu = Operator.Find("aten::gelu"), OpSigmoid = Operator.Find("aten::sigmoid"), OpSoftmax = Operator.Find("aten::softmax", "int"),
         OpLogSoftmax = Operator.Find("aten::log_softmax", "int"), OpLogSumExp = Operator.Find("aten::logsumexp"), OpAdaptivePool = Operator.Find("aten::adaptive_avg_pool2d"), OpMaxPool = Operator.Find("aten::max_pool2d");
 
@@ -17,6 +17,9 @@ public sealed partial class Tensor
     /// <param name="weight">The filters.</param>
     /// <param name="stride">1 or 2; any other goes to <see cref="Conv2d"/>'s kernels.</param>
     public Tensor DepthwiseConv2d(Tensor weight, long stride) => OpDepthwise.Call(this, weight, stride);
+
+    /// <summary>1×1 convolution of (n, c, h, w) with weights (o, c, 1, 1): the same as <see cref="Conv2d"/>, with a faster gradient in bfloat16 on the CPU.</summary>
+    public Tensor PointwiseConv2d(Tensor weight) => OpPointwise.Call(this, weight);
 
     /// <summary>x Wᵀ + b for x (n, in), W (out, in).</summary>
     public Tensor Linear(Tensor weight, Tensor? bias) => OpLinear.Call(this, weight, bias);

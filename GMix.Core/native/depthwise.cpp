@@ -7,12 +7,11 @@
 // The weights' gradient is summed over groups of images whose number does not depend on the threads, and the groups in order: the same bits
 // for any number of threads.
 #include "shim.h"
+#include "convolution.h"
 #include "depthwise.h"
 #include <ATen/Parallel.h>
-#include <ATen/autocast_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
-#include <torch/version.h>
 
 namespace {
 
@@ -110,12 +109,10 @@ bool suited(const Tensor& x, const Tensor& weight, int64_t stride) {
     return x.device().is_cpu() && x.dim() == 4 && x.numel() > 0 && (type == at::kFloat || type == at::kBFloat16) && (stride == 1 || stride == 2)
         && (weight.scalar_type() == at::kFloat || weight.scalar_type() == type)
         && weight.dim() == 4 && weight.size(0) == x.size(1) && weight.size(1) == 1 && weight.size(2) == 3 && weight.size(3) == 3
-        && (x.is_contiguous(at::MemoryFormat::ChannelsLast) || x.suggest_memory_format() == at::MemoryFormat::ChannelsLast);
+        && gmx::is_channels_last(x);
 }
 
-Tensor by_aten(const Tensor& x, const Tensor& weight, int64_t stride) {
-    return at::conv2d(x, weight, {}, {stride, stride}, {1, 1}, {1, 1}, weight.size(0));
-}
+gmx::Window window(const Tensor& weight, int64_t stride) { return {stride, 1, weight.size(0)}; }
 
 struct Depthwise : torch::autograd::Function<Depthwise> {
     static Tensor forward(torch::autograd::AutogradContext* ctx, const Tensor& x, const Tensor& weight, int64_t stride) {
@@ -134,8 +131,7 @@ struct Depthwise : torch::autograd::Function<Depthwise> {
         Tensor dx, dw;
         if (at::GradMode::is_enabled()) {
             // a gradient that is to be differentiated again: out of operators that know their own
-            const Tensor w = weight.to(x.scalar_type());
-            std::tie(dx, dw, std::ignore) = at::convolution_backward(grads[0], x, w, at::OptionalIntArrayRef(), {stride, stride}, {1, 1}, {1, 1}, false, {0, 0}, weight.size(0), {by_input, by_weight, false});
+            std::tie(dx, dw) = gmx::aten_conv2d_backward(grads[0], x, weight.to(x.scalar_type()), window(weight, stride), by_input, by_weight);
             if (dw.defined()) dw = dw.to(weight.scalar_type());
         } else {
             std::tie(dx, dw) = ::backward(grads[0], x, weight, stride, by_input, by_weight);
@@ -145,21 +141,13 @@ struct Depthwise : torch::autograd::Function<Depthwise> {
 };
 
 Tensor depthwise_conv2d(const Tensor& x, const Tensor& weight, int64_t stride) {
-    return suited(x, weight, stride) ? Depthwise::apply(x, weight, stride) : by_aten(x, weight.to(x.scalar_type()), stride);
-}
-
-at::ScalarType autocast_type() {
-#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 4)
-    return at::autocast::get_autocast_dtype(at::kCPU);
-#else
-    return at::autocast::get_autocast_cpu_dtype();
-#endif
+    return suited(x, weight, stride) ? Depthwise::apply(x, weight, stride) : gmx::aten_conv2d(x, weight.to(x.scalar_type()), window(weight, stride));
 }
 
 Tensor depthwise_conv2d_autocast(const Tensor& x, const Tensor& weight, int64_t stride) {
-    if (!suited(x, weight, stride)) return by_aten(x, weight, stride);
+    if (!suited(x, weight, stride)) return gmx::aten_conv2d(x, weight, window(weight, stride));
     c10::impl::ExcludeDispatchKeyGuard without(c10::DispatchKey::AutocastCPU);
-    return depthwise_conv2d(at::autocast::cached_cast(autocast_type(), x, at::kCPU), weight, stride);
+    return depthwise_conv2d(gmx::autocast(x), weight, stride);
 }
 
 TORCH_LIBRARY_FRAGMENT(gmix, m) {
