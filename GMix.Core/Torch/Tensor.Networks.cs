@@ -2,7 +2,7 @@ namespace GMix.Torch;
 
 public sealed partial class Tensor
 {
-    private static readonly Operator OpConv2d = Operator.Find("aten::conv2d"), OpLinear = Operator.Find("aten::linear"), OpBatchNorm = Operator.Find("aten::batch_norm"), OpRelu = Operator.Find("aten::relu"), OpReluIn = Operator.Find("aten::relu_"),
+    private static readonly Operator OpConv2d = Operator.Find("aten::conv2d"), OpDepthwise = Operator.Find("gmix::depthwise_conv2d"), OpPointwise = Operator.Find("gmix::pointwise_conv2d"), OpLinear = Operator.Find("aten::linear"), OpBatchNorm = Operator.Find("aten::batch_norm"), OpRelu = Operator.Find("aten::relu"), OpReluIn = Operator.Find("aten::relu_"),
         OpTanh = Operator.Find("aten::tanh"), OpSoftplus = Operator.Find("aten::softplus"), OpGelu = Operator.Find("aten::gelu"), OpSigmoid = Operator.Find("aten::sigmoid"), OpSoftmax = Operator.Find("aten::softmax", "int"),
         OpLogSoftmax = Operator.Find("aten::log_softmax", "int"), OpLogSumExp = Operator.Find("aten::logsumexp"), OpAdaptivePool = Operator.Find("aten::adaptive_avg_pool2d"), OpMaxPool = Operator.Find("aten::max_pool2d"),
             OpPerceptron = Operator.Find("gmix::perceptron"), OpCrossEntropy = Operator.Find("gmix::cross_entropy"),
@@ -11,6 +11,17 @@ public sealed partial class Tensor
     /// <summary>2-D convolution of (n, c, h, w) with weights (o, c / groups, kh, kw).</summary>
     public Tensor Conv2d(Tensor weight, Tensor? bias, long stride, long padding, long groups = 1) =>
         OpConv2d.Call(this, weight, bias, (long[])[stride, stride], (long[])[padding, padding], (long[])[1, 1], groups);
+
+    /// <summary>
+    /// Depthwise 3×3 convolution with zero padding 1: channel i of (n, c, h, w) with filter i of (c, 1, 3, 3). The same as <see cref="Conv2d"/> with
+    /// c groups; in channels-last memory on the CPU it runs in kernels of its own, which compute in float32 and under autocast do not round the weights.
+    /// </summary>
+    /// <param name="weight">The filters.</param>
+    /// <param name="stride">1 or 2; any other goes to <see cref="Conv2d"/>'s kernels.</param>
+    public Tensor DepthwiseConv2d(Tensor weight, long stride) => OpDepthwise.Call(this, weight, stride);
+
+    /// <summary>1×1 convolution of (n, c, h, w) with weights (o, c, 1, 1): the same as <see cref="Conv2d"/>, with a faster gradient in bfloat16 on the CPU.</summary>
+    public Tensor PointwiseConv2d(Tensor weight) => OpPointwise.Call(this, weight);
 
     /// <summary>x Wᵀ + b for x (n, in), W (out, in).</summary>
     public Tensor Linear(Tensor weight, Tensor? bias) => OpLinear.Call(this, weight, bias);
