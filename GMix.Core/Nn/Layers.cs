@@ -8,6 +8,7 @@ public sealed class Conv2d : Module
     private readonly Parameter _weight;
     private readonly Parameter? _bias;
     private readonly int _stride, _padding, _groups;
+    private readonly bool _plain3x3;
 
     /// <param name="inputs">Input channels.</param>
     /// <param name="outputs">Output channels.</param>
@@ -20,12 +21,13 @@ public sealed class Conv2d : Module
     public Conv2d(int inputs, int outputs, int kernel, int stride = 1, int padding = 0, int groups = 1, bool bias = false, Initializer? initializer = null)
     {
         (_stride, _padding, _groups) = (stride, padding, groups);
+        _plain3x3 = (kernel, stride, padding, groups, bias) == (3, 1, 1, 1, false);
         _weight = AddParameter("weight", [outputs, inputs / groups, kernel, kernel], initializer ?? Initializers.HeNormalFanIn);
         if (bias) _bias = AddParameter("bias", [outputs], Initializers.Constant(0));
     }
 
     /// <summary>(n, in, h, w) to (n, out, h', w').</summary>
-    public Tensor Forward(Tensor x) => x.Conv2d(_weight, _bias?.Value, _stride, _padding, _groups);
+    public Tensor Forward(Tensor x) => _plain3x3 ? x.Conv3x3(_weight) : x.Conv2d(_weight, _bias?.Value, _stride, _padding, _groups);
 }
 
 /// <summary>A linear map with bias, weights (out, in).</summary>
