@@ -23,9 +23,10 @@ using torch::autograd::variable_list;
 // Where Winograd's algorithm is used: nowhere, where it pays, wherever it works.
 enum Mode : int32_t { kOff, kWherePays, kEverywhere };
 
-std::atomic<int32_t>& mode() {
+// Of the calling thread, which runs both the forward and the backward pass on the processor. GMIX_WINOGRAD=0 in the environment: nowhere.
+int32_t& mode() {
     static const char* text = std::getenv("GMIX_WINOGRAD");
-    static std::atomic<int32_t> value{text && std::strcmp(text, "0") == 0 ? kOff : kWherePays};
+    static thread_local int32_t value = text && std::strcmp(text, "0") == 0 ? kOff : kWherePays;
     return value;
 }
 
@@ -46,7 +47,7 @@ winograd::Map map_of(const Tensor& x) { return {x.size(0), x.size(2), x.size(3),
 // Measured against oneDNN 2.6's bfloat16 on two Zen 4 cores. Fewer than 32 input channels leave a register half empty; few tiles do not repay the
 // transform of the weights; the gradient of the weights works on blocks of 64 channels.
 Choice choose(const Tensor& x, const Tensor& w) {
-    const int32_t now = mode().load(std::memory_order_relaxed);
+    const int32_t now = mode();
     if (now == kOff || !processor_has_it()) return {};
     if (!x.is_cpu() || !w.is_cpu() || x.dim() != 4 || w.dim() != 4 || x.scalar_type() != at::kBFloat16 || x.numel() == 0 || w.numel() == 0) return {};
     if (w.scalar_type() != at::kFloat && w.scalar_type() != at::kBFloat16) return {};
@@ -166,8 +167,10 @@ TORCH_LIBRARY_FRAGMENT(gmix, m) { m.def("conv3x3(Tensor input, Tensor weight) ->
 TORCH_LIBRARY_IMPL(gmix, CompositeImplicitAutograd, m) { m.impl("conv3x3", conv3x3); }
 TORCH_LIBRARY_IMPL(gmix, AutocastCPU, m) { m.impl("conv3x3", conv3x3_autocast); }
 
-// Sets where Winograd's algorithm is used (Mode) and returns where it was; any other value only asks. -1: this processor cannot.
+// Sets where Winograd's algorithm is used (Mode) by the calling thread and returns where it was; any other value only asks. -1: this processor cannot.
 GMX_API int32_t gmx_winograd(int32_t wanted) {
     if (!processor_has_it()) return -1;
-    return wanted >= kOff && wanted <= kEverywhere ? mode().exchange(wanted) : mode().load();
+    const int32_t before = mode();
+    if (wanted >= kOff && wanted <= kEverywhere) mode() = wanted;
+    return before;
 }
