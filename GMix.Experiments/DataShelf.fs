@@ -11,7 +11,7 @@ type internal DataShelf() =
     let mutable part = None
 
     member _.Open(config: TrainConfig) : DatasetSplits =
-        let key = source config, config.Limit, (if config.Limit = 0 then 0L else config.Seed)
+        let key = source config, config.Limit, config.TestLimit, (if config.Limit = 0 then 0L else config.Seed)
         match part with
         | Some(k, data) when k = key -> data
         | _ ->

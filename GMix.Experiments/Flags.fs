@@ -109,6 +109,7 @@ module Flags =
     let precision = choice "--precision" "arithmetic (default bf16 where the processor has it, else float32)" [ "float32", Precision.Float32; "bf16", Precision.BFloat16; "float64", Precision.Float64 ]
     let threads = integer "--threads" "threads (default: the machine's cores)"
     let device = text "--device" "NAME" "cpu, cuda or cuda:INDEX (default cpu)"
+    let testLimit = integer "--test-limit" "class-balanced part of the test images, the same for every seed; 0 for all (default)"
     let cleanEvery = integer "--clean-every" "measure clean training accuracy every so many epochs (default 1)"
     let dropout = number "--dropout" "dropout within WideResNet's blocks (default 0)"
     let stemStride = integer "--stem-stride" "stride of the first convolution (default 1; 2 for images of 96 pixels)"
@@ -153,7 +154,7 @@ module Flags =
 
     /// The flags of verbs that train, in the order help shows them.
     let training: System.CommandLine.Option list =
-        [ dataset; data; limit; size; coarse; legacy; model; preset; epochs; batch; lr; momentum; weightDecay; nesterov; clip; schedule; milestones; factor; warmup
+        [ dataset; data; limit; testLimit; size; coarse; legacy; model; preset; epochs; batch; lr; momentum; weightDecay; nesterov; clip; schedule; milestones; factor; warmup
           augment; cutout; erasing; reflect; dropLast; stream; precision; threads; device; cleanEvery; dropout; stemStride; stem; init; hidden; out; name ]
         @ methodParameters
 
@@ -195,5 +196,6 @@ module Flags =
                         Init = Option.toNullable (given init),
                         Hidden = (orElse [ 64; 64 ] hidden |> Array.ofList)
                     )
-                CleanEvery = orElse d.CleanEvery cleanEvery }
+                CleanEvery = orElse d.CleanEvery cleanEvery
+                TestLimit = orElse d.TestLimit testLimit }
         { s with Dataset = orElse s.Dataset dataset; Data = given data; Limit = orElse s.Limit limit; Size = given size; CoarseLabels = result.GetValue coarse; LegacyNormalization = result.GetValue legacy; Model = orElse s.Model model; Train = train }

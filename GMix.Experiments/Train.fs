@@ -46,7 +46,9 @@ type Train =
       Device: string
       Methods: MethodOptions
       Models: ModelOptions
-      CleanEvery: int }
+      CleanEvery: int
+      /// A class-balanced part of the test images, the same for every seed; 0 for all.
+      TestLimit: int }
 
     static member defaults =
         { Preset = Preset.Fair
@@ -72,7 +74,8 @@ type Train =
           Device = "cpu"
           Methods = MethodOptions()
           Models = ModelOptions()
-          CleanEvery = 1 }
+          CleanEvery = 1
+          TestLimit = 0 }
 
 /// What is trained on what: everything of an experiment but the methods and the seeds.
 type Setup =
@@ -144,6 +147,7 @@ module Resolve =
             Dataset = setup.Dataset,
             Data = Option.toObj setup.Data,
             Limit = setup.Limit,
+            TestLimit = train.TestLimit,
             Size = Option.toNullable setup.Size,
             CoarseLabels = setup.CoarseLabels,
             LegacyNormalization = setup.LegacyNormalization,
@@ -187,6 +191,7 @@ module Resolve =
                   "milestones", JsonSerializer.SerializeToElement config.Milestones
               if config.Schedule = ScheduleKind.Step && config.Factor <> usual.Factor then "factor", JsonSerializer.SerializeToElement config.Factor
               if config.Size.HasValue then "size", JsonSerializer.SerializeToElement config.Size.Value
+              if config.TestLimit <> 0 then "testLimit", JsonSerializer.SerializeToElement config.TestLimit
               if config.CoarseLabels then "coarseLabels", JsonSerializer.SerializeToElement true
               if config.LegacyNormalization then "legacyNormalization", JsonSerializer.SerializeToElement true
               if config.DropLast then "dropLast", JsonSerializer.SerializeToElement true

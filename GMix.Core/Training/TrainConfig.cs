@@ -14,6 +14,8 @@ public sealed record TrainConfig
     public string? Data { get; init; }
     /// <summary>Class-balanced part of the training images; 0 for all.</summary>
     public int Limit { get; init; }
+    /// <summary>Class-balanced part of the test images, the same for every seed; 0 for all.</summary>
+    public int TestLimit { get; init; }
     /// <summary>For image folders: every image centre-cropped and resized to Size × Size; null keeps their own size.</summary>
     public int? Size { get; init; }
     /// <summary>CIFAR-100's 20 coarse labels instead of its 100 fine ones.</summary>
@@ -83,6 +85,7 @@ public sealed record TrainConfig
         Need(double.IsFinite(Warmup) && Warmup >= 0 && (Warmup == 0 || Warmup < Epochs), $"--warmup {Warmup:R}: must be at least 0 and less than the {Epochs} epochs");
         Need(Threads is >= 1 and <= 1024, $"--threads {Threads}: must be at least 1");
         Need(Limit >= 0, $"--limit {Limit}: must be at least 0 (0 means all)");
+        Need(TestLimit >= 0, $"--test-limit {TestLimit}: must be at least 0 (0 means all)");
         Need(Milestones.All(m => m is > 0 and < 1), "--milestones: shares of the training between 0 and 1, such as 0.5,0.75");
         Need(double.IsFinite(Factor) && Factor > 0, $"--factor {Factor:R}: must be above 0");
         Need(VicinalAlpha >= 0, $"--alpha {VicinalAlpha:R}: must be at least 0 (0 means no mixing)");

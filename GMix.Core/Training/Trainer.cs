@@ -70,9 +70,11 @@ public sealed class Trainer : IDisposable
     public static DatasetSplits OpenWhole(TrainConfig config) =>
         Datasets.Open(config.Dataset, config.Data, new OpenOptions { Size = config.Size, CoarseLabels = config.CoarseLabels, LegacyNormalization = config.LegacyNormalization });
 
-    /// <summary>The part of a whole data set that a configuration asks for; which images it has depends on the seed.</summary>
+    /// <summary>The part of a whole data set that a configuration asks for. Which training images it has depends on the seed; the test images are every seed's.</summary>
     public static DatasetSplits PartOf(DatasetSplits whole, TrainConfig config) =>
-        config.Limit == 0 ? whole : whole with { Train = whole.Train.Limit(config.Limit, (ulong)config.Seed) };
+        config.Limit == 0 && config.TestLimit == 0
+            ? whole
+            : whole with { Train = whole.Train.Limit(config.Limit, (ulong)config.Seed), Test = whole.Test.Limit(config.TestLimit, 0) };
 
     /// <summary>Checks that configuration, model and data fit together, and makes the model, which takes no memory yet.</summary>
     /// <exception cref="GMixInputException">They do not; the message names the flag.</exception>

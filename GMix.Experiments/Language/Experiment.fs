@@ -125,7 +125,7 @@ module Experiment =
             with :? GMixInputException -> false
         if known then raise (GMixInputException $"model {name}: the catalog has a model of this name; give yours another")
 
-    let private small (model: string) = model.StartsWith("mlp", StringComparison.Ordinal) || model = "wrn-10-1"
+    let private small (model: string) = model.StartsWith("mlp", StringComparison.Ordinal) || List.contains model [ "wrn-10-1"; "wrn-16-1"; "mobilenet-0.25" ]
 
     /// Whether one thread trains the model about as fast as several: its operators are too small to divide.
     let isSmall (experiment: Experiment) = experiment.Models |> List.forall (fun m -> small m.Name)
