@@ -86,12 +86,16 @@ module Charts =
 
     /// Best accuracy or Gap over a swept setting, one line per method. `value` reads the setting; a group for which it is None is drawn as a level
     /// line over the whole sweep (as G-Mix in the γ sweep).
-    let sweep id title (x: string) (y: string) (value: GroupSummary -> float option) (measure: GroupSummary -> Spread option) (groups: GroupSummary list) =
+    let rec sweep id title (x: string) (y: string) (value: GroupSummary -> float option) (measure: GroupSummary -> Spread option) (groups: GroupSummary list) =
+        sweepOf (fun g -> g.Method.Name, g.Method.Title) id title x y value measure groups
+
+    /// The same with one line per name that `line` gives a group: the name that decides colour and dash, and the title in the legend.
+    and sweepOf (line: GroupSummary -> string * string) id title (x: string) (y: string) (value: GroupSummary -> float option) (measure: GroupSummary -> Spread option) (groups: GroupSummary list) =
         let xs = groups |> List.choose value |> List.distinct |> List.sort
         let series =
             groups
-            |> List.groupBy (fun g -> g.Method.Name, (value g).IsSome)
-            |> List.choose (fun ((name, swept), members) ->
+            |> List.groupBy (fun g -> line g, (value g).IsSome)
+            |> List.choose (fun (((name, title), swept), members) ->
                 let colour, dash = Palette.style name
                 let points =
                     members
@@ -106,7 +110,7 @@ module Charts =
                 if points.IsEmpty then None
                 else
                     Some
-                        { Name = members.Head.Method.Title
+                        { Name = title
                           Colour = colour
                           Dash = (if swept then dash else Dash.Dotted)
                           Mark = (if swept then Mark.LineAndPoints else Mark.Line)

@@ -13,9 +13,22 @@ open Spectre.Console
 type ComparisonResult =
     { Folder: string
       Report: string option
+      /// Runs that failed, with the reason; only where runs train side by side does one not end the comparison.
+      Failed: (Run * string) list
       Outcome: Outcome }
 
-/// Trains several methods on the same data, one after the other, and reports them.
+/// How a comparison is trained.
+type ComparisonOptions =
+    { /// Runs side by side, each in a process of its own, with the cores divided between them; 1: one after the other in this process.
+      Workers: int
+      /// Also write TensorBoard's event files into the runs' folders.
+      TensorBoard: bool
+      /// The command line, for the runs' evidence.
+      Command: string option }
+
+    static member defaults = { Workers = 1; TensorBoard = false; Command = None }
+
+/// Trains several methods on the same data, one after the other or side by side, and reports them.
 [<RequireQualifiedAccess>]
 module Compare =
     let private line (text: string) = Console.Out.WriteLine text
@@ -63,21 +76,50 @@ module Compare =
         line $"model    {config.Model}, {config.Epochs} epochs of batch {config.Batch}, augmentation {config.Augmentation}"
         line $"machine  {Resolve.precisionName config.Precision}, {config.Threads} threads, libtorch {GMix.Torch.TorchRuntime.Version}, {config.Device}"
 
-    /// Trains jobs that lie in their folders, in order, with a display; stops after the current step when asked to.
-    let private train (jobs: (string * Job) list) (shelf: DataShelf) (stop: CancellationToken) : Outcome =
-        let several = jobs |> List.map (fun (_, j) -> j.Config.Seed) |> List.distinct |> List.length > 1
-        let titleOf (job: Job) = if several then $"{job.Method.Title} #{job.Config.Seed}" else job.Method.Title
-        Live.show (jobs |> List.map (snd >> titleOf)) (fun watch ->
-            (Outcome.Completed, jobs)
-            ||> List.fold (fun outcome (folder, job) ->
-                match outcome with
-                | Outcome.Stopped -> outcome
-                | Outcome.Completed -> Runner.execute folder job (shelf.Open job.Config) (watch (titleOf job) job.Config.Epochs) stop))
+    /// Trains runs that lie in their folders; stops after the current step when asked to.
+    let private train (options: ComparisonOptions) (runs: PlannedRun list) (shelf: DataShelf) (stop: CancellationToken) : Outcome =
+        if options.Workers = 1 then
+            // one after the other, a line or a bar for each
+            Live.show (runs |> List.map (fun r -> r.Title)) (fun watch ->
+                (Outcome.Completed, runs)
+                ||> List.fold (fun outcome run ->
+                    match outcome with
+                    | Outcome.Stopped -> outcome
+                    | Outcome.Completed -> Runner.execute options.TensorBoard run.Folder run.Job (shelf.Open run.Job.Config) (watch run.Title run.Job.Config.Epochs) stop))
+        elif RunQueue.train { Workers = options.Workers; FailFast = false; TensorBoard = options.TensorBoard } 0 stop runs |> List.contains RunEnd.Stopped then
+            Outcome.Stopped
+        else
+            Outcome.Completed
 
-    /// Trains each method with each seed in a fresh experiment folder under `root`, then reports.
-    let run (root: string) (name: string) (setup: Setup) (methods: string list) (seeds: int list) (command: string option) (stop: CancellationToken) : ComparisonResult =
+    let private check (options: ComparisonOptions) =
+        if options.Workers < 1 then raise (GMixInputException $"--workers {options.Workers}: must be at least 1")
+
+    let private failures (runs: Run list) =
+        runs |> List.choose (fun r -> match r.State with RunState.Failed reason -> Some(r, reason) | _ -> None)
+
+    /// Trains and reports the runs of `folder`; a report wants a run that has finished an epoch.
+    let private trainAndReport folder (options: ComparisonOptions) runs shelf (wall: unit -> TimeSpan option) several stop : ComparisonResult =
+        let outcome = train options runs shelf stop
+        let after = RunStore.list folder
+        if options.TensorBoard then
+            for run in after |> List.filter (fun r -> r.State = RunState.Complete) do
+                TensorBoard.ofComplete run
+        let reported =
+            if outcome = Outcome.Completed && several && after |> List.exists (fun r -> not r.Epochs.IsEmpty) then
+                Some(report folder options.Command (wall ()))
+            else
+                None
+        { Folder = folder; Report = reported; Failed = failures after; Outcome = outcome }
+
+    /// Trains each method with each seed in a fresh experiment folder under `root`, then reports. With several workers the cores are divided between
+    /// them, unless the setup says how many threads a run has.
+    let run (root: string) (name: string) (setup: Setup) (methods: string list) (seeds: int list) (options: ComparisonOptions) (stop: CancellationToken) : ComparisonResult =
+        check options
         let clock = Stopwatch.StartNew()
-        let jobs = [ for seed in seeds do for m in methods -> Runner.job setup m seed ]
+        let setup =
+            if options.Workers = 1 then setup
+            else { setup with Train = { setup.Train with Threads = setup.Train.Threads |> Option.orElse (Some(Experiment.threads options.Workers setup.Model)) } }
+        let jobs = [ for seed in List.distinct seeds do for m in List.distinct methods -> Runner.job setup m seed ]
         for job in jobs do
             job.Config.Check()
         let shelf = DataShelf()
@@ -85,31 +127,34 @@ module Compare =
         // every refusal comes before the first file; another seed's part of the data has the same size
         for job in jobs do
             Runner.check job data |> ignore
-        let environment = Machine.environment command
-        let folders = jobs |> List.map (fun job -> RunStore.create root (Runner.describe name job data environment))
+        let environment = Machine.environment options.Command
+        let planned = RunQueue.plan root (jobs |> List.map (fun job -> Runner.describe name job data environment, job))
+        for file, _ in planned do
+            RunStore.create root file |> ignore
         let folder = Path.Combine(root, name)
         header data jobs.Head.Config
         line $"runs     {folder}"
         line ""
-        match train (List.zip folders jobs) shelf stop with
-        | Outcome.Stopped -> { Folder = folder; Report = None; Outcome = Outcome.Stopped }
-        | Outcome.Completed -> { Folder = folder; Report = Some(report folder command (Some clock.Elapsed)); Outcome = Outcome.Completed }
+        trainAndReport folder options (planned |> List.map snd) shelf (fun () -> Some clock.Elapsed) true stop
 
     /// Continues what is not complete at or below `path`, a run's folder or an experiment's. Reports when the experiment has several runs.
-    let resume (path: string) (command: string option) (stop: CancellationToken) : ComparisonResult =
+    let resume (path: string) (options: ComparisonOptions) (stop: CancellationToken) : ComparisonResult =
+        check options
         let runs = RunStore.list path
         if runs.IsEmpty then raise (GMixInputException $"{path}: there is no run here (no config.json)")
         let unfinished = runs |> List.filter (fun r -> r.State <> RunState.Complete)
         if unfinished.IsEmpty then
+            if options.TensorBoard then List.iter TensorBoard.ofComplete runs
             line $"{path}: complete, nothing to continue"
-            { Folder = path; Report = None; Outcome = Outcome.Completed }
+            { Folder = path; Report = None; Failed = []; Outcome = Outcome.Completed }
         else
-            let jobs = unfinished |> List.map (fun r -> r.Folder, Runner.jobOf r)
+            let jobs = unfinished |> List.map (fun r -> r, Runner.jobOf r)
             // runs on the same data one after the other: they share it
             let jobs = jobs |> List.sortBy (fun (_, j) -> j.Config.Dataset, j.Config.Data, j.Config.Seed)
+            let planned =
+                RunQueue.plan "" (jobs |> List.map (fun (run, job) -> run.File, job))
+                |> List.map2 (fun (run: Run, _) (_, planned) -> { planned with Folder = run.Folder }) jobs
             let shelf = DataShelf()
             let first = (snd jobs.Head).Config
             header (shelf.Open first) first
-            let outcome = train jobs shelf stop
-            let reported = if outcome = Outcome.Completed && runs.Length > 1 then Some(report path command None) else None
-            { Folder = path; Report = reported; Outcome = outcome }
+            trainAndReport path options planned shelf (fun () -> None) (runs.Length > 1) stop

@@ -41,11 +41,23 @@ module Flags =
             | true, v when Double.IsFinite v -> Some v
             | _ -> None)
 
+    let private offering (words: string -> string seq) (option: System.CommandLine.Option<'T>) =
+        option.CompletionSources.Add(fun context -> words context.WordToComplete |> Seq.map (fun w -> Completions.CompletionItem w))
+        option
+
+    /// Names that a shell offers for a flag.
+    let private oneOf (names: string seq) option = offering (fun _ -> names) option
+
+    /// Names that a shell offers for a flag that takes several, separated by commas: those that are not there yet, behind what is typed.
+    let private someOf (names: string seq) option =
+        offering (fun typed ->
+            let before = typed.Substring(0, typed.LastIndexOf ',' + 1)
+            names |> Seq.except (before.Split ',') |> Seq.map (fun name -> before + name)) option
+
     let choice<'T> name (description: string) (choices: (string * 'T) list) =
         let names = choices |> List.map fst |> String.concat " "
-        let option = value<'T> name "WORD" $"{description}: {names}" $"one of: {names}" (fun w -> choices |> List.tryFind (fun (n, _) -> n = w) |> Option.map snd)
-        option.CompletionSources.Add(fun _ -> choices |> Seq.map (fun (n, _) -> Completions.CompletionItem n))
-        option
+        value<'T> name "WORD" $"{description}: {names}" $"one of: {names}" (fun w -> choices |> List.tryFind (fun (n, _) -> n = w) |> Option.map snd)
+        |> oneOf (choices |> List.map fst)
 
     let switch name (description: string) = System.CommandLine.Option<bool>(name, Description = description)
 
@@ -75,19 +87,24 @@ module Flags =
             let parsed = list w |> List.map (fun x -> match Double.TryParse(x, NumberStyles.Float, CultureInfo.InvariantCulture) with | true, v when Double.IsFinite v -> Some v | _ -> None)
             if parsed.IsEmpty || parsed |> List.exists Option.isNone then None else Some(parsed |> List.choose id))
 
-    let private methodNames = MethodCatalog.Entries |> Seq.map (fun e -> e.Name) |> String.concat " "
+    let private allMethods = MethodCatalog.Entries |> Seq.map (fun e -> e.Name) |> List.ofSeq
+    let private methodNames = String.concat " " allMethods
+
+    // some of the families, to be changed at the numbers
+    let private someModels = [ "mlp"; "mlp-64-64"; "mobilenet"; "mobilenet-0.25"; "preact-resnet18"; "resnet18"; "wrn-10-1"; "wrn-10-2"; "wrn-16-2"; "wrn-16-4"; "wrn-28-10" ]
 
     let out = text "--out" "DIR" "where runs go (default runs)"
     let name = text "--name" "NAME" "the experiment's name, a folder below --out (default: the verb and the time)"
-    let dataset = text "--dataset" "NAME" ("data set: " + (Datasets.All |> Seq.map (fun d -> d.Name) |> String.concat " ") + " (default synthetic)")
+    let dataset = text "--dataset" "NAME" ("data set: " + (Datasets.All |> Seq.map (fun d -> d.Name) |> String.concat " ") + " (default synthetic)") |> oneOf (Datasets.All |> Seq.map (fun d -> d.Name))
     let data = text "--data" "DIR" "folder of the data (default: GMIX_DATA, else ~/.cache/gmix)"
     let limit = integer "--limit" "class-balanced part of the training images; 0 for all (default)"
     let size = integer "--size" "image folders: crop and resize to this many pixels (default: the images' own size)"
     let coarse = switch "--coarse-labels" "CIFAR-100: the 20 coarse classes"
     let legacy = switch "--legacy-normalization" "the widespread but too small deviations, to compare with code that uses them"
-    let model = text "--model" "NAME" $"model: {ModelCatalog.Names} (default wrn-10-1)"
-    let method = text "--method" "NAME" $"method: {methodNames}"
-    let methods = texts "--methods" "A,B" $"methods, separated by commas (default: the paper's six): {methodNames}"
+    let model = text "--model" "NAME" $"model: {ModelCatalog.Names} (default wrn-10-1)" |> oneOf someModels
+    let models = texts "--models" "A,B" "models (default wrn-16-4,resnet18,mobilenet,mlp)" |> someOf someModels
+    let method = text "--method" "NAME" $"method: {methodNames}" |> oneOf allMethods
+    let methods = texts "--methods" "A,B" $"methods, separated by commas (default: the paper's six): {methodNames}" |> someOf allMethods
     let preset = choice "--preset" "fair: one augmentation for all; paper: crop and flip only where examples are mixed (default fair)" [ "fair", Preset.Fair; "paper", Preset.Paper ]
     let epochs = integer "--epochs" "epochs (default 30 for a first start, 20 on synthetic, else the paper's)"
     let batch = integer "--batch" "examples per step (default 128)"
@@ -108,7 +125,7 @@ module Flags =
     let stream = switch "--stream" "bring the images from host memory batch by batch, as sets above 2 GiB always are; same results"
     let precision = choice "--precision" "arithmetic (default bf16 where the processor has it, else float32)" [ "float32", Precision.Float32; "bf16", Precision.BFloat16; "float64", Precision.Float64 ]
     let threads = integer "--threads" "threads (default: the machine's cores)"
-    let device = text "--device" "NAME" "cpu, cuda or cuda:INDEX (default cpu)"
+    let device = text "--device" "NAME" "cpu, cuda or cuda:INDEX (default cpu)" |> oneOf [ "cpu"; "cuda" ]
     let testLimit = integer "--test-limit" "class-balanced part of the test images, the same for every seed; 0 for all (default)"
     let cleanEvery = integer "--clean-every" "measure clean training accuracy every so many epochs (default 1)"
     let dropout = number "--dropout" "dropout within WideResNet's blocks (default 0)"
@@ -118,6 +135,8 @@ module Flags =
     let hidden = integers "--hidden" "widths of the model mlp's hidden layers (default 64,64)"
     let seed = integer "--seed" "seed of initial weights and all draws (default 0)"
     let seeds = integers "--seeds" "seeds, such as 0,1,2 or 0..4 (default 0)"
+    let workers = integer "--workers" "runs side by side, each in a process of its own, with the cores divided between them (default 1)"
+    let tensorBoard = switch "--tensorboard" "also write TensorBoard event files, into the runs' folders"
 
     /// The value of a flag, None where it was not given.
     let get (result: ParseResult) (option: System.CommandLine.Option<'T option>) : 'T option =

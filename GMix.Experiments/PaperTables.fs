@@ -20,36 +20,43 @@ module PaperTables =
     let private scales (comparisons: Comparison list) = comparisons |> List.map Tables.scale |> String.concat "; "
 
     /// Our value, the paper's in parentheses behind it.
-    let private beside (ours: Spread option) (published: float option) rank =
+    let private beside decimals (ours: Spread option) (published: float option) rank =
         match ours with
         | None -> Cell.missing
         | Some value ->
-            let text = Format.spread 2 value
-            { Text = (match published with Some p -> $"{text} ({Format.number 2 p})" | None -> text); Rank = rank }
+            let text = Format.spread decimals value
+            { Text = (match published with Some p -> $"{text} ({Format.number decimals p})" | None -> text); Rank = rank }
 
-    let private fromCells title (comparisons: Comparison list) (columns: (string * (string -> Cell)) list) legend : Table =
+    /// A column: its title, the comparison it is about, and its cell for a method's label.
+    type private Column = { Title: string; Of: Comparison option; Cell: string -> Cell }
+
+    let private imagesLegend = "Images: how many the column's runs were trained / tested on."
+
+    let private fromCells title (comparisons: Comparison list) (columns: Column list) legend : Table =
         if comparisons.IsEmpty then
             raise (GMix.GMixInputException $"there is nothing to put into “{title}”: no run has a finished epoch")
         { Title = title
           Scale = scales comparisons
-          Columns = "Method" :: (columns |> List.map fst)
-          Rows = [ for label in labels comparisons do Cell.text label :: (columns |> List.map (fun (_, cell) -> cell label)) ]
-          Legend = legend }
+          Columns = "Method" :: (columns |> List.map (fun c -> c.Title))
+          Rows =
+            [ for label in labels comparisons do Cell.text label :: (columns |> List.map (fun c -> c.Cell label))
+              Cell.text "Images" :: (columns |> List.map (fun c -> c.Of |> Option.map (Tables.images >> Cell.text) |> Option.defaultValue Cell.missing)) ]
+          Legend = legend @ [ imagesLegend ] }
 
     /// A column of values with its ranks.
-    let private ranked (comparison: Comparison) name (value: GroupSummary -> Spread option) (published: PaperCell -> float) =
+    let private ranked (comparison: Comparison) name (value: GroupSummary -> Spread option) (published: PaperCell -> float) : Column =
         let ranks =
             List.zip
                 (comparison.Groups |> List.map (fun g -> g.Label))
                 (comparison.Groups |> List.map (value >> Tables.meanOf) |> Tables.ranks 2)
             |> Map.ofList
-        $"{columnTitle comparison} {name}",
-        fun label ->
-            match groupOf comparison label with
-            | None -> Cell.missing
-            | Some g ->
-                let paper = PaperNumbers.tryFind comparison.Dataset comparison.Model g.Method.Name |> Option.map published
-                beside (value g) paper ranks[label]
+        { Title = $"{columnTitle comparison} {name}"
+          Of = Some comparison
+          Cell =
+            fun label ->
+                match groupOf comparison label with
+                | None -> Cell.missing
+                | Some g -> beside 2 (value g) (PaperNumbers.beside g |> Option.map published) ranks[label] }
 
     /// Tables I and II: best Acc and best Gap per method, data set and model.
     let accuracy (title: string) (comparisons: Comparison list) : Table =
@@ -59,8 +66,9 @@ module PaperTables =
             [ for c in comparisons do
                   ranked c "Acc %" (fun g -> Some g.Acc) (fun p -> p.Acc)
                   ranked c "Gap" (fun g -> g.Gap) (fun p -> p.Gap) ]
-            [ "Mean ± standard deviation (n-1) over seeds of the best value over the epochs; Acc and Gap independently. In parentheses the paper's number. "
-              + Tables.paperLegend comparisons ]
+            [ "Mean ± standard deviation (n-1) over seeds of the best value over the epochs; Acc and Gap independently."
+              + (if comparisons |> List.exists (fun c -> c.Groups |> List.exists (fun g -> (PaperNumbers.beside g).IsSome)) then " In parentheses the paper's number." else "")
+              yield! Tables.paperLegend comparisons ]
 
     /// The paired difference of best Acc of each method to the row above, per data set and model.
     let differences (comparisons: Comparison list) : Table =
@@ -75,7 +83,7 @@ module PaperTables =
         fromCells
             "Acc against the row above, points"
             comparisons
-            [ for c in comparisons do columnTitle c, cell c ]
+            [ for c in comparisons do { Title = columnTitle c; Of = Some c; Cell = cell c } ]
             [ "The row above is the next one that has a value in the same column. " + Tables.differenceLegend ]
 
     /// Full-batch forwards and backwards per step as the runs counted them; None where a run did not.
@@ -107,18 +115,20 @@ module PaperTables =
         fromCells
             "Training seconds"
             comparisons
-            [ "Passes per step", theory >> passesText
-              "counted", (firstOf >> Option.bind counted >> passesText)
-              "× Vanilla in theory", (fun label -> theory label |> Option.map (fun (f, r) -> (f + 2.0 * r) / 3.0) |> text 2)
+            [ { Title = "Passes per step"; Of = None; Cell = theory >> passesText }
+              { Title = "counted"; Of = None; Cell = firstOf >> Option.bind counted >> passesText }
+              { Title = "× Vanilla in theory"; Of = None; Cell = fun label -> theory label |> Option.map (fun (f, r) -> (f + 2.0 * r) / 3.0) |> text 2 }
               for c in comparisons do
-                  columnTitle c + " s",
-                  (fun label ->
-                      match groupOf c label with
-                      | None -> Cell.missing
-                      | Some g ->
-                          let ours = Format.spread 1 g.Seconds
-                          match PaperNumbers.trySeconds c.Dataset g.Method.Name with
-                          | Some p -> Cell.text $"{ours} ({Format.number 1 p})"
-                          | None -> Cell.text ours)
-                  columnTitle c + " × Vanilla", ratio c >> text 2 ]
-            [ "Seconds of training without evaluation, summed over the epochs. F: forward, R: backward of a full batch, R counted as two F. In parentheses the paper's seconds on one GTX 1080 Ti; which of its columns a number belongs to is a reading." ]
+                  { Title = columnTitle c + " s"
+                    Of = Some c
+                    Cell =
+                      fun label ->
+                          match groupOf c label with
+                          | None -> Cell.missing
+                          | Some g -> beside 1 (Some g.Seconds) (PaperNumbers.secondsBeside g) None }
+                  { Title = columnTitle c + " × Vanilla"; Of = Some c; Cell = ratio c >> text 2 } ]
+            [ "Seconds of training without evaluation, summed over the epochs. F: forward, R: backward of a full batch, R counted as two F."
+              if comparisons |> List.exists (fun c -> c.Groups |> List.exists (fun g -> (PaperNumbers.secondsBeside g).IsSome)) then
+                  "In parentheses the paper's seconds on one GTX 1080 Ti; which of its columns a number belongs to is a reading."
+              else
+                  "No published seconds stand beside these: the paper's are for its own models, all of the official images and its number of epochs, on one GTX 1080 Ti." ]

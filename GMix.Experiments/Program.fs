@@ -1,7 +1,10 @@
 module GMix.Experiments.Program
 
 open System
+open System.Collections.Generic
 open System.CommandLine
+open System.CommandLine.Help
+open System.CommandLine.Invocation
 open System.Diagnostics
 open System.IO
 open System.Linq
@@ -15,14 +18,22 @@ let private command (args: string array) =
     Some("gmix " + String.Join(" ", args |> Array.map quoted))
 
 let private ended (result: ComparisonResult) =
+    for run, reason in result.Failed do
+        eprintfn "failed: %s #%d (%s): %s" run.Config.Method.Title run.Config.Seed run.Folder reason
     match result.Outcome with
-    | Outcome.Completed -> 0
+    | Outcome.Completed -> if result.Failed.IsEmpty then 0 else 1
     | Outcome.Stopped ->
         eprintfn "stopped; continue with: gmix resume %s" result.Folder
         1
 
+/// The examples that a verb's help ends with.
+let private examples = Dictionary<Command, string list>(HashIdentity.Reference)
+
+/// A verb; the lines of its description after the first are examples.
 let private verb (name: string) (description: string) (options: System.CommandLine.Option list) (arguments: Argument list) (action: ParseResult -> int) =
-    let verb = Command(name, description)
+    let lines = description.Split '\n' |> List.ofArray
+    let verb = Command(name, lines.Head)
+    examples[verb] <- lines.Tail |> List.map (fun l -> l.Trim())
     for o in options do
         verb.Options.Add o
     for a in arguments do
@@ -33,36 +44,44 @@ let private verb (name: string) (description: string) (options: System.CommandLi
 let private outOf result = Flags.get result Flags.out |> Option.defaultValue "runs"
 let private nameOf result word = Flags.get result Flags.name |> Option.defaultWith (fun () -> Compare.freshName (outOf result) word)
 
+let private comparisonOf (result: ParseResult) args : ComparisonOptions =
+    { Workers = Flags.get result Flags.workers |> Option.defaultValue 1; TensorBoard = result.GetValue Flags.tensorBoard; Command = command args }
+
 let private compareVerb args =
-    verb "compare" "Train several methods on the same data; a table and an HTML report at the end.\n  gmix compare --dataset cifar10 --data DIR --model wrn-16-2 --methods vanilla,mixup,dgmix --epochs 3"
-        ((Flags.methods :> System.CommandLine.Option) :: (Flags.seeds :> System.CommandLine.Option) :: Flags.training) [] (fun result ->
+    verb "compare" "Train several methods on the same data; a table and an HTML report at the end.\n  gmix compare --dataset cifar10 --data DIR --model wrn-16-2 --methods vanilla,mixup,dgmix --epochs 3\n  gmix compare --limit 500 --model mlp --seeds 0..4 --workers 2"
+        ([ Flags.methods; Flags.seeds; Flags.workers; Flags.tensorBoard ] @ Flags.training) [] (fun result ->
             let token, handlers = Signals.stopping ()
             use _ = handlers
             let methods = Flags.get result Flags.methods |> Option.defaultValue paperMethods
             let seeds = Flags.get result Flags.seeds |> Option.defaultValue [ 0 ]
-            Compare.run (outOf result) (nameOf result "compare") (Flags.setup result) methods seeds (command args) token |> ended)
+            Compare.run (outOf result) (nameOf result "compare") (Flags.setup result) methods seeds (comparisonOf result args) token |> ended)
 
 let private trainVerb args =
-    verb "train" "Train one method; checkpoint after every epoch.\n  gmix train --method dgmix --model wrn-16-2 --epochs 10"
-        ((Flags.method :> System.CommandLine.Option) :: (Flags.seed :> System.CommandLine.Option) :: Flags.training) [] (fun result ->
+    verb "train" "Train one method; checkpoint after every epoch.\n  gmix train --method dgmix --model wrn-16-2 --epochs 10 --tensorboard"
+        ([ Flags.method; Flags.seed; Flags.tensorBoard ] @ Flags.training) [] (fun result ->
             let token, handlers = Signals.stopping ()
             use _ = handlers
             let method = Flags.get result Flags.method |> Option.defaultValue "vanilla"
             let seed = Flags.get result Flags.seed |> Option.defaultValue 0
-            Compare.run (outOf result) (nameOf result "train") (Flags.setup result) [ method ] [ seed ] (command args) token |> ended)
+            Compare.run (outOf result) (nameOf result "train") (Flags.setup result) [ method ] [ seed ] { comparisonOf result args with Workers = 1 } token |> ended)
 
 let private resumeVerb args =
     let path = Argument<string>("RUN", Description = "a run's folder, or an experiment's")
-    verb "resume" "Continue what was interrupted, bit for bit as if it had not been.\n  gmix resume runs/train-20261231-235959" [] [ path ] (fun result ->
+    path.CompletionSources.Add Completion.ofRuns
+    path.HelpName <- "RUN"
+    verb "resume" "Continue what was interrupted, bit for bit as if it had not been.\n  gmix resume runs/train-20261231-235959\n  gmix resume runs/compare-20261231-235959 --workers 2" [ Flags.workers; Flags.tensorBoard ] [ path ] (fun result ->
         let token, handlers = Signals.stopping ()
         use _ = handlers
-        Compare.resume (result.GetValue path) (command args) token |> ended)
+        Compare.resume (result.GetValue path) (comparisonOf result args) token |> ended)
 
 let private reportVerb args =
     let paths = Argument<string array>("RUNS", Description = "folders of runs or experiments", Arity = ArgumentArity.OneOrMore)
+    paths.CompletionSources.Add Completion.ofRuns
+    paths.HelpName <- "RUNS"
+    let show = Flags.switch "--open" "show the report in the browser"
     let output = Flags.text "--output" "FILE" "the report's file (default report.html in the first folder)"
     let json = Flags.switch "--json" "one line for programs instead of tables: means and deviations per data set, model and method"
-    verb "report" "Table and HTML report of runs that exist.\n  gmix report runs/compare-20261231-235959" [ output; json ] [ paths ] (fun result ->
+    verb "report" "Table and HTML report of runs that exist.\n  gmix report runs/compare-20261231-235959 --open\n  gmix report runs/a runs/b --output both.html" [ output; json; show ] [ paths ] (fun result ->
         let folders = result.GetValue paths |> List.ofArray
         let runs = folders |> List.collect RunStore.list
         if runs |> List.forall (fun r -> r.Epochs.IsEmpty) then raise (GMixInputException $"{folders.Head}: no run in it has finished an epoch, so there is nothing to report")
@@ -73,10 +92,13 @@ let private reportVerb args =
         let path = Flags.get result output |> Option.defaultValue (Path.Combine(folders.Head, "report.html"))
         let written = Report.create "GMix: a comparison of training methods" |> Report.withRuns runs |> Report.withRemarks (Compare.remarks runs) |> Report.withCommand (command args).Value |> Report.save path
         if asJson then printfn "%s" (TableWriters.json (Summary.comparisons runs)) else printfn "report   %s" written
+        if result.GetValue show then Browser.openFile written |> Option.iter (eprintfn "%s")
         0)
 
 let private inspectVerb args =
     let path = Argument<string>("RUN", Description = "a finished run's folder")
+    path.CompletionSources.Add Completion.ofRuns
+    path.HelpName <- "RUN"
     let sensitivity = Flags.switch "--sensitivity" "how much each training example's loss reacts, and which react least"
     let landscape = Flags.switch "--landscape" "the loss on a plane around the solution"
     let sharpness = Flags.switch "--sharpness" "worst-case and average rise of the loss nearby, top Hessian eigenvalue, trace"
@@ -133,14 +155,13 @@ let private benchVerb () =
                 let set, speeds = BenchPipeline.run setup (Flags.get result batches |> Option.defaultValue 200)
                 BenchPipeline.print setup set speeds (result.GetValue line)
                 0))
-    let models = Flags.texts "--models" "A,B" "models (default wrn-16-4,resnet18,mobilenet,mlp)"
     let rounds = Flags.integer "--rounds" "rounds of GMix and peer in turn (default 3)"
     let csv = Flags.text "--csv" "FILE" "where results are appended (default bench/results.csv)"
     bench.Subcommands.Add(
-        verb "all" "GMix beside PyTorch, in turn, with ratios.\n  gmix bench all --models wrn-16-4 --methods vanilla,gmix --rounds 3" [ models; Flags.methods; rounds; steps; csv; Flags.threads ] [] (fun result ->
+        verb "all" "GMix beside PyTorch, in turn, with ratios.\n  gmix bench all --models wrn-16-4 --methods vanilla,gmix --rounds 3" [ Flags.models; Flags.methods; rounds; steps; csv; Flags.threads ] [] (fun result ->
             BenchPeer.all
                 { Setup.defaults with Train = { Train.defaults with Threads = Flags.get result Flags.threads } }
-                (Flags.get result models |> Option.defaultValue [ "wrn-16-4"; "resnet18"; "mobilenet"; "mlp" ])
+                (Flags.get result Flags.models |> Option.defaultValue [ "wrn-16-4"; "resnet18"; "mobilenet"; "mlp" ])
                 (Flags.get result Flags.methods |> Option.defaultValue paperMethods)
                 (Flags.get result rounds |> Option.defaultValue 3)
                 (Flags.get result steps |> Option.defaultValue 5)
@@ -151,7 +172,12 @@ let private benchVerb () =
 let private dataVerb () =
     let data = Command("data", "What data is there; download, check or make it.")
     let dir = Flags.data
-    let name () = Argument<string>("NAME", Description = "svhn cifar10 cifar100 stl10 tiny-imagenet")
+    let name () =
+        let names = [ for d in GMix.Data.Datasets.All do if d.Files.Count > 0 then d.Name ]
+        let argument = Argument<string>("NAME", Description = String.Join(" ", names))
+        argument.CompletionSources.Add(Completion.ofWords (fun () -> names))
+        argument.HelpName <- "NAME"
+        argument
     data.Subcommands.Add(
         verb "list" "Every data set, and where it is.\n  gmix data list --data DIR" [ dir ] [] (fun result ->
             DataCommand.list (Flags.get result dir)
@@ -210,23 +236,33 @@ let private runsVerb () =
         0)
 
 /// GMix.Scripts beside the command's own folder or above it.
+let private scriptFolder () =
+    let rec above (folder: DirectoryInfo) =
+        if isNull folder then None
+        else
+            let path = Path.Combine(folder.FullName, "GMix.Scripts")
+            if Directory.Exists path then Some path else above folder.Parent
+    above (DirectoryInfo AppContext.BaseDirectory)
+
+let private scriptNames () =
+    match scriptFolder () with
+    | Some folder -> [ for path in Directory.GetFiles(folder, "*.fsx") do Path.GetFileNameWithoutExtension path ] |> List.filter ((<>) "gmix") |> List.sort
+    | None -> []
+
 let private scriptNamed (name: string) =
     if File.Exists name then name
     else
-        let rec above (folder: DirectoryInfo) =
-            if isNull folder then None
-            else
-                let path = Path.Combine(folder.FullName, "GMix.Scripts", name + ".fsx")
-                if File.Exists path then Some path else above folder.Parent
-        match above (DirectoryInfo AppContext.BaseDirectory) with
-        | Some path -> path
-        | None -> raise (GMixInputException $"run {name}: no such file, and no script of that name in GMix.Scripts; give the path of an .fsx file")
+        match scriptFolder () |> Option.map (fun folder -> Path.Combine(folder, name + ".fsx")) with
+        | Some path when File.Exists path -> path
+        | _ -> raise (GMixInputException $"run {name}: no such file, and no script of that name in GMix.Scripts; give the path of an .fsx file")
 
 let private runVerb () =
     let script = Argument<string>("SCRIPT", Description = "a script's file, or the name of one in GMix.Scripts")
+    script.CompletionSources.Add(Completion.ofWords scriptNames)
+    script.HelpName <- "SCRIPT"
     let words = Argument<string array>("WORDS", Description = "words for the script, such as --scale cpu --data DIR", Arity = ArgumentArity.ZeroOrMore)
     let run =
-        verb "run" "Run an experiment script.\n  gmix run table-1 --scale smoke" [] [ script; words ] (fun result ->
+        verb "run" "Run an experiment script.\n  gmix run table-1 --scale smoke\n  gmix run own-method.fsx --workers 2 --tensorboard" [] [ script; words ] (fun result ->
             let path = scriptNamed (result.GetValue script)
             let start = ProcessStartInfo("dotnet", [ "fsi"; "--quiet"; path; yield! result.GetValue words; yield! result.UnmatchedTokens ])
             use child =
@@ -240,20 +276,63 @@ let private runVerb () =
 
 let private workerVerb () =
     let worker =
-        verb Workers.Verb "Trains what it is told on its standard input." [] [] (fun _ ->
+        verb Workers.Verb "Trains what it is told on its standard input." [ Flags.tensorBoard ] [] (fun result ->
             // the one who gave the work says when to stop: a Ctrl-C reaches the whole group
             let _, handlers = Signals.stopping ()
             use _ = handlers
-            Workers.serve Console.In Console.Out)
+            Workers.serve (result.GetValue Flags.tensorBoard) Console.In Console.Out)
     worker.Hidden <- true
     worker
 
+let private completionVerb () =
+    let shell = Argument<string>("SHELL", Description = "bash, zsh or fish")
+    shell.CompletionSources.Add(Completion.ofWords (fun () -> Completion.scripts |> List.map fst))
+    shell.HelpName <- "SHELL"
+    verb "completion" "Print a script that completes verbs, flags, names and run folders in a shell.\n  source <(gmix completion bash)\n  gmix completion fish | source" [] [ shell ] (fun result ->
+        let name = result.GetValue shell
+        match Completion.scripts |> List.tryFind (fun (known, _) -> known = name) with
+        | Some(_, script) ->
+            printf "%s" script
+            0
+        | None ->
+            let known = Completion.scripts |> List.map fst |> String.concat " "
+            raise (GMixInputException $"completion {name}: no such shell; there are {known}"))
+
 let private root args =
     let root = RootCommand "GMix: training with Mixup and sharpness-aware minimisation, and how the methods compare."
-    for v in
-        [ compareVerb args; trainVerb args; resumeVerb args; reportVerb args; runVerb (); runsVerb (); inspectVerb args; dataVerb (); benchVerb (); workerVerb () ] do
+    let verbs =
+        [ compareVerb args; trainVerb args; resumeVerb args; reportVerb args; runVerb (); runsVerb (); inspectVerb args; dataVerb (); benchVerb ()
+          completionVerb (); workerVerb () ]
+    for v in verbs do
         root.Subcommands.Add v
+    // help as it comes, then the verb's examples; a verb with verbs of its own shows theirs
+    for help in root.Options |> Seq.choose (fun o -> match o with :? HelpOption as h -> Some h | _ -> None) do
+        let usual = help.Action :?> SynchronousCommandLineAction
+        help.Action <-
+            { new SynchronousCommandLineAction() with
+                // a verb is explained without its arguments
+                member _.ClearsParseErrors = true
+                member _.Invoke result =
+                    let code = usual.Invoke result
+                    let rec shown (command: Command) =
+                        match examples.TryGetValue command with
+                        | true, own -> if command.Hidden then [] else own
+                        | _ -> command.Subcommands |> Seq.collect (shown >> Seq.truncate 1) |> List.ofSeq
+                    let output = result.InvocationConfiguration.Output
+                    match shown result.CommandResult.Command with
+                    | [] -> ()
+                    | lines ->
+                        output.WriteLine(if lines.Length = 1 then "Example:" else "Examples:")
+                        for line in lines do output.WriteLine("  " + line)
+                        output.WriteLine()
+                    code }
     root
+
+/// "bench trace" for that verb.
+let rec private pathOf (result: Parsing.CommandResult) =
+    match result.Parent with
+    | :? Parsing.CommandResult as parent when not (isNull parent.Parent) -> $"{pathOf parent} {result.Command.Name}"
+    | _ -> result.Command.Name
 
 /// One line for a person: what is wrong and where to look.
 let private complain (message: string) =
@@ -263,10 +342,14 @@ let private complain (message: string) =
 [<EntryPoint>]
 let main args =
     try
+        match Completion.asked args with
+        | Some(line, position) ->
+            for candidate in Completion.candidates (root args) line position do printfn "%s" candidate
+            0
+        | None ->
         let result = (root args).Parse args
         if result.Errors.Count > 0 then
-            let verbs = result.CommandResult.Command
-            let help = if verbs :? RootCommand then "gmix --help" else $"gmix {verbs.Name} --help"
+            let help = if result.CommandResult.Command :? RootCommand then "gmix --help" else $"gmix {pathOf result.CommandResult} --help"
             // what is there and should not be tells a person more than what is not there
             let wrong =
                 match Seq.tryHead result.UnmatchedTokens with

@@ -128,8 +128,9 @@ module Runner =
     /// Throws RunLockedException where another process trains the run.
     let refuseLocked (folder: string) = (lockFolder folder).Dispose()
 
-    /// Trains the run in `folder` from its checkpoint, or from the start, to its end or until `stop` is set.
-    let execute (folder: string) (job: Job) (data: DatasetSplits) (watcher: RunWatcher) (stop: CancellationToken) : Outcome =
+    /// Trains the run in `folder` from its checkpoint, or from the start, to its end or until `stop` is set. With `tensorBoard` it leaves event files
+    /// beside its own.
+    let execute (tensorBoard: bool) (folder: string) (job: Job) (data: DatasetSplits) (watcher: RunWatcher) (stop: CancellationToken) : Outcome =
         use _ = lockFolder folder
         RunStore.clearFailure folder
         let checkpoint = RunStore.checkpointPath folder
@@ -137,6 +138,7 @@ module Runner =
         if File.Exists checkpoint then trainer.Restore checkpoint
         // lines of epochs that the checkpoint does not know will be trained, and written, again
         RunStore.truncateAfter folder trainer.EpochsDone
+        use log = if tensorBoard then new TensorBoard.Log(folder, RunStore.readConfig folder, trainer.EpochsDone) else null
         let rec go () =
             if trainer.Done then
                 let train = data.Train
@@ -148,6 +150,7 @@ module Runner =
                         ClassNames = train.ClassNames
                     )
                 Weights.Save(trainer.Network, RunStore.weightsPath folder, info)
+                if not (isNull log) then log.Complete()
                 Outcome.Completed
             else
                 match trainer.RunEpoch(watcher.Step, stop) with
@@ -158,6 +161,7 @@ module Runner =
                     let line = record result
                     // the line first: a checkpoint without its line would lose the line, a line without its checkpoint is cut off and redone
                     RunStore.appendEpoch folder line
+                    if not (isNull log) then log.Epoch line
                     trainer.Save checkpoint
                     watcher.Epoch line
                     go ()

@@ -92,7 +92,7 @@ module Script =
     let private parse (name: string) (args: string array) : Script option =
         let root = RootCommand $"GMix: {name}"
         let flags: System.CommandLine.Option list =
-            [ scaleFlag; Flags.data; Flags.out; Flags.preset; Flags.seeds; workersFlag; retryFlag; failFastFlag; keepGoingFlag ]
+            [ scaleFlag; Flags.data; Flags.out; Flags.preset; Flags.seeds; workersFlag; retryFlag; failFastFlag; keepGoingFlag; Flags.tensorBoard ]
         for flag in flags do
             root.Options.Add flag
         let words = args |> Array.skip (min 1 args.Length) |> Array.filter (fun w -> w <> "--")
@@ -122,6 +122,7 @@ module Script =
                       Workers = Flags.get result workersFlag
                       Retry = result.GetValue retryFlag
                       FailFast = result.GetValue failFastFlag
+                      TensorBoard = result.GetValue Flags.tensorBoard
                       Command = Some command } }
 
     /// The value for the script's scale.
@@ -171,7 +172,7 @@ module Script =
         | "svhn" -> 400, 1000, 50, 100
         | "stl10" -> 500, 1000, 10, 40
         | "tiny-imagenet" -> 400, 400, 20, 50
-        | _ -> 1000, 1000, 25, 30
+        | _ -> 1000, 1000, 25, 20
 
     /// A data set and a model of the paper's protocol, or what stands for them at a smaller scale.
     let scaled (script: Script) (dataset: string) (model: string) : Scaled =

@@ -85,6 +85,8 @@ module Tables =
         | "mobilenet" -> "MobileNet"
         | "resnet18" -> "ResNet-18"
         | "mlp" -> "MLP"
+        | name when name.StartsWith "mobilenet-" -> "MobileNet-" + name.Substring 10
+        | name when name.StartsWith "mlp-" -> "MLP-" + name.Substring 4
         | name when name.StartsWith "wrn" -> name.ToUpperInvariant()
         | name -> name
 
@@ -118,11 +120,24 @@ module Tables =
         + "Acc: best test accuracy in % over the epochs. Gap: best of (test accuracy - accuracy on mixed training batches) in points, higher is better; best Acc and best Gap may come from different epochs. "
         + "Clean gap: test accuracy - accuracy on the clean training set, last epoch. Seconds: training without evaluation."
 
-    /// What the paper's numbers are, and what to keep in mind beside ours.
-    let paperLegend (comparisons: Comparison list) =
-        let synthetic = comparisons |> List.exists (fun c -> c.Runs |> List.exists (fun r -> r.Run.File.Data.Kind = "synthetic"))
-        "Paper: Tables I and II of arXiv 2308.03236v2, at full scale; – where the published number is not known."
-        + (if synthetic then " The data here are synthetic, in that data set's format: not comparable with the paper's." else "")
+    /// How many images the runs of a comparison were trained and tested on: "500 / 8,000".
+    let images (comparison: Comparison) =
+        comparison.Runs
+        |> List.map (fun r -> r.Run.File.Data)
+        |> List.sortBy (fun d -> d.Train)
+        |> List.map (fun d -> $"{Format.count d.Train} / {Format.count d.Test}")
+        |> List.distinct
+        |> String.concat "; "
+
+    /// What the paper's numbers are where some stand beside ours, and why none do where the paper has that data set.
+    let paperLegend (comparisons: Comparison list) : string list =
+        let shown, others = comparisons |> List.partition (fun c -> c.Groups |> List.exists (fun g -> (PaperNumbers.beside g).IsSome))
+        let elsewhere = others |> List.filter (fun c -> PaperNumbers.hasDataset c.Dataset && not (c.Runs |> List.forall (fun r -> PaperNumbers.onItsGround r.Run)))
+        let names = elsewhere |> List.map (fun c -> $"{datasetTitle c.Dataset} {modelTitle c.Model}") |> String.concat ", "
+        [ if not shown.IsEmpty then
+              "Paper: Tables I and II of arXiv 2308.03236v2; – where the published number is not known."
+          if not elsewhere.IsEmpty then
+              $"No published number stands beside {names}: the paper's are for its own models (MobileNet, WRN, ResNet-18) on all of the official images, and say nothing about smaller nets or other data." ]
 
     let internal spreadCell decimals rank (value: Spread option) =
         match value with
@@ -153,7 +168,7 @@ module Tables =
         let vanilla = Summary.vanilla groups |> Option.map (fun g -> g.Seconds.Mean)
         let several = groups |> List.exists (fun g -> g.Runs.Length > 1)
         let uneven = groups |> List.map (fun g -> g.Runs.Length) |> List.distinct |> List.length > 1
-        let paper = groups |> List.map (fun g -> PaperNumbers.tryFind comparison.Dataset comparison.Model g.Method.Name)
+        let paper = groups |> List.map PaperNumbers.beside
         let withPaper = paper |> List.exists Option.isSome
         { Title = $"{datasetTitle comparison.Dataset}, {modelTitle comparison.Model}"
           Scale = scale comparison
@@ -181,10 +196,7 @@ module Tables =
                         match published with
                         | Some cell -> Cell.text $"{Format.number 2 cell.Acc} / {Format.number 2 cell.Gap}"
                         | None -> Cell.missing ] ]
-          Legend =
-            [ columnLegend several
-              if withPaper then
-                  paperLegend [ comparison ] ] }
+          Legend = columnLegend several :: paperLegend [ comparison ] }
 
     let internal differenceLegend =
         "Paired difference over shared seeds with a 95 % bootstrap interval (BCa, 10,000 resamples, fixed seed). Better or worse is said only when Student's t interval excludes zero as well: with few seeds the bootstrap alone is too narrow."

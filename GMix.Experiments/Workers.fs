@@ -31,7 +31,7 @@ module Workers =
     let private invariant = CultureInfo.InvariantCulture
 
     /// Trains one run here; every way it can end is a value.
-    let internal train (folder: string) (job: Job) (open': TrainConfig -> DatasetSplits) (watcher: RunWatcher) (stop: CancellationToken) : RunEnd =
+    let internal train (tensorBoard: bool) (folder: string) (job: Job) (open': TrainConfig -> DatasetSplits) (watcher: RunWatcher) (stop: CancellationToken) : RunEnd =
         let failed (e: exn) =
             let reason = e.Message.Split('\n')[0]
             // what went wrong before the first step leaves no trace by itself
@@ -40,7 +40,7 @@ module Workers =
         try
             let data = open' job.Config
             Runner.check job data |> ignore
-            match Runner.execute folder job data watcher stop with
+            match Runner.execute tensorBoard folder job data watcher stop with
             | Outcome.Completed -> RunEnd.Completed
             | Outcome.Stopped -> RunEnd.Stopped
         with
@@ -51,7 +51,7 @@ module Workers =
         String.Join('\t', "step", p.Epoch, p.Epochs, p.Step, p.Steps, p.ImagesPerSecond.ToString("R", invariant), p.SecondsLeft.ToString("R", invariant), p.Loss.ToString("R", invariant))
 
     /// A worker's life: until its input ends.
-    let serve (input: TextReader) (output: TextWriter) : int =
+    let serve (tensorBoard: bool) (input: TextReader) (output: TextWriter) : int =
         use stopping = new CancellationTokenSource()
         use folders = new BlockingCollection<string>()
         let listen () =
@@ -85,7 +85,7 @@ module Workers =
                       Epoch = fun e -> say ("epoch\t" + RunStore.epochToJson e) }
                 let ended =
                     try
-                        train folder (Runner.jobOf (RunStore.read folder)) shelf.Open watcher stopping.Token
+                        train tensorBoard folder (Runner.jobOf (RunStore.read folder)) shelf.Open watcher stopping.Token
                     with :? GMixInputException as e -> RunEnd.Failed e.Message
                 match ended with
                 | RunEnd.Completed -> say "end\tcompleted"
@@ -98,10 +98,10 @@ module Workers =
     let private gmix () = Path.Combine(Path.GetDirectoryName(Assembly.GetExecutingAssembly().Location), "gmix")
 
     /// A worker in a process of its own.
-    type internal Worker() =
+    type internal Worker(tensorBoard: bool) =
         let child =
             let start =
-                ProcessStartInfo(gmix (), [ Verb ], RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true, UseShellExecute = false)
+                ProcessStartInfo(gmix (), [ Verb; if tensorBoard then "--tensorboard" ], RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true, UseShellExecute = false)
             // threads that spin while they wait would take the cores of the neighbours
             start.Environment["OMP_WAIT_POLICY"] <- "PASSIVE"
             let child = Process.Start start

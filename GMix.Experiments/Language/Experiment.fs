@@ -130,6 +130,9 @@ module Experiment =
     /// Whether one thread trains the model about as fast as several: its operators are too small to divide.
     let isSmall (experiment: Experiment) = experiment.Models |> List.forall (fun m -> small m.Name)
 
+    /// Threads for a run when `workers` runs share the cores.
+    let threads (workers: int) (model: string) = if small model then 1 else max 1 (Environment.ProcessorCount / max 1 workers)
+
     /// The runs: seeds outermost, so that every method has its first seed before any has its second. `workers` runs are trained side by side, which
     /// divides the cores. Threads are part of a run's configuration, and so of its id: sums over other numbers of threads may round differently.
     let jobs (workers: int) (experiment: Experiment) : Job list =
@@ -139,14 +142,11 @@ module Experiment =
         checkSome "models" experiment.Models
         checkSome "methods" experiment.Methods
         checkSome "seeds" experiment.Seeds
-        let threads (model: string) =
-            experiment.Train.Threads
-            |> Option.orElse (Some(if small model then 1 else max 1 (Environment.ProcessorCount / max 1 workers)))
         [ for dataset in experiment.Datasets do
               for model in experiment.Models do
                   for seed in experiment.Seeds do
                       for spec in experiment.Methods do
-                          let train, method = Method.resolve { experiment.Train with Threads = threads model.Name } spec
+                          let train, method = Method.resolve { experiment.Train with Threads = experiment.Train.Threads |> Option.orElse (Some(threads workers model.Name)) } spec
                           let setup =
                               { Setup.defaults with
                                   Dataset = dataset

@@ -83,14 +83,28 @@ let epochsOf (settings: RunSettings) (count: int) : EpochRecord list =
               Backwards = Some(32.0 * cost)
               GradNorm = Some(2.0 * (1.2 - share)) } ]
 
-/// Writes a run with `count` of its epochs; all of them make it complete.
-let write root name (settings: RunSettings) count =
+/// Writes a run on `data` with `count` of its epochs; all of them make it complete.
+let writeOn data root name (settings: RunSettings) count =
     let file = RunStore.describe name settings data environment
     let folder = RunStore.create root file
-    for epoch in epochsOf settings count do
-        RunStore.appendEpoch folder epoch
+    // at once: to flush each line, as the runner does, takes its time
+    File.WriteAllLines(RunStore.epochsPath folder, epochsOf settings count |> List.map RunStore.epochToJson)
     if count = settings.Epochs then File.WriteAllText(RunStore.weightsPath folder, "")
     folder
+
+let write root name settings count = writeOn data root name settings count
+
+/// The data of a run on all of an official set.
+let official (dataset: string) : DataInfo =
+    let info = GMix.Data.Datasets.Get dataset
+    { Train = info.TrainCount; Test = info.TestCount; Classes = info.ClassCount; Kind = "official"; Extra = null }
+
+/// `compare` on all of an official set.
+let compareOfficial root dataset model methods epochs seeds =
+    for method in methods do
+        for seed in seeds do
+            writeOn (official dataset) root "compare" (settings dataset model method epochs seed) epochs |> ignore
+    RunStore.list root
 
 /// A comparison of `methods` over `seeds`, written below `root`; every run there is read back.
 let compare root dataset model methods epochs seeds =

@@ -4,6 +4,7 @@ module GMix.Experiments.Tests.ScriptTests
 open System
 open System.Diagnostics
 open System.IO
+open GMix.Experiments
 open GMix.Experiments.Tests.MadeUpRuns
 open Xunit
 
@@ -71,3 +72,57 @@ let ``a script refuses bad words with one line and code 2`` () =
     Assert.Contains("--scale huge", error)
     Assert.Equal(1, error.Trim().Split('\n').Length)
     Assert.Equal("", output.Trim())
+
+/// EXACT: a whole script, stopped by SIGTERM after some step and started again by the same command, ends with the weights of one that was never
+/// stopped. The signal goes to dotnet fsi alone, as a batch system sends it; the workers are told by the script.
+[<Theory>]
+[<InlineData 1>]
+[<InlineData 2>]
+let ``a script stops on SIGTERM with a checkpoint, and the same command continues bitwise`` (workers: int) =
+    if not long then Assert.Skip "GMIX_TEST_LONG=1 stops a script and continues it"
+    let folder = freshFolder $"script-sigterm-{workers}"
+    let path = Path.Combine(folder, "stops.fsx")
+    File.WriteAllLines(
+        path,
+        [ $"#load \"{root}/GMix.Scripts/gmix.fsx\""
+          "open GMix.Experiments"
+          "Script.publishes \"stops\" fsi.CommandLineArgs (fun script ->"
+          "    let e ="
+          "        experiment \"stops\" {"
+          "            dataset \"synthetic\""
+          "            limit 200"
+          "            model \"mlp-16\""
+          "            methods [ Method.vanilla; Method.dgmix ]"
+          "            train { Train.defaults with Epochs = Some 60; Batch = 20 }"
+          "            seeds [ 0 ]"
+          "        }"
+          "    { Title = \"stops\"; Experiments = [ e ]; Tables = List.map Tables.comparison; Figures = (fun _ -> []); Remarks = [] })" ]
+    )
+    let start out = Processes.startWith [] "dotnet" [ "fsi"; "--quiet"; path; "--out"; out; "--workers"; string workers ] folder
+    let whole =
+        use child = start "whole"
+        Processes.finish child
+    let code, _, error = whole
+    Assert.True((code = 0), error)
+    let stopped = Path.Combine(folder, "stopped")
+    use child = start "stopped"
+    let output, error = child.StandardOutput.ReadToEndAsync(), child.StandardError.ReadToEndAsync()
+    Assert.True(Processes.within 180.0 (fun () -> child.HasExited || (Processes.filesNamed "epochs.jsonl" stopped).Length >= workers), "nothing was trained")
+    Processes.terminate child
+    Assert.True(child.WaitForExit 120000, "the script did not stop")
+    Assert.True((child.ExitCode = 1), error.Result + output.Result)
+    Assert.Contains("stopped; the same command continues", error.Result)
+    Assert.DoesNotContain("Unhandled", error.Result + output.Result)
+    let runs = RunStore.list stopped
+    Assert.All(runs, fun r -> match r.State with RunState.Failed reason -> Assert.Fail reason | _ -> ())
+    let interrupted = runs |> List.filter (fun r -> r.State <> RunState.Complete)
+    Assert.NotEmpty interrupted
+    Assert.Contains(interrupted, fun r -> File.Exists(RunStore.checkpointPath r.Folder))
+    let code, _, error =
+        use child = start "stopped"
+        Processes.finish child
+    Assert.True((code = 0), error)
+    let weights folder = RunStore.list folder |> List.map (fun r -> r.Id, File.ReadAllBytes(RunStore.weightsPath r.Folder))
+    let expected, continued = weights (Path.Combine(folder, "whole")), weights stopped
+    Assert.Equal<string list>(List.map fst expected, List.map fst continued)
+    Assert.Equal<byte array list>(List.map snd expected, List.map snd continued)
