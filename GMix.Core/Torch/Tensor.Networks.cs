@@ -2,11 +2,12 @@ namespace GMix.Torch;
 
 public sealed partial class Tensor
 {
-    private static readonly Operator OpConv2d = Operator.Find("aten::conv2d"), OpDepthwise = Operator.Find("gmix::depthwise_conv2d"), OpPointwise = Operator.Find("gmix::pointwise_conv2d"), OpLinear = Operator.Find("aten::linear"), OpBatchNorm = Operator.Find("aten::batch_norm"), OpRelu = Operator.Find("aten::relu"), OpReluIn = Operator.Find("aten::relu_"),
+    private static readonly Operator OpConv2d = Operator.Find("aten::conv2d"), OpDepthwise = Operator.Find("gmix::depthwise_conv2d"), OpPointwise = Operator.Find("gmix::pointwise_conv2d"),
+        OpConv3x3 = Operator.Find("gmix::conv3x3"), OpLinear = Operator.Find("aten::linear"), OpBatchNorm = Operator.Find("aten::batch_norm"), OpBatchNormAct = Operator.Find("gmix::batch_norm_act"),
+        OpRelu = Operator.Find("aten::relu"), OpReluIn = Operator.Find("aten::relu_"),
         OpTanh = Operator.Find("aten::tanh"), OpSoftplus = Operator.Find("aten::softplus"), OpGelu = Operator.Find("aten::gelu"), OpSigmoid = Operator.Find("aten::sigmoid"), OpSoftmax = Operator.Find("aten::softmax", "int"),
         OpLogSoftmax = Operator.Find("aten::log_softmax", "int"), OpLogSumExp = Operator.Find("aten::logsumexp"), OpAdaptivePool = Operator.Find("aten::adaptive_avg_pool2d"), OpMaxPool = Operator.Find("aten::max_pool2d"),
-            OpPerceptron = Operator.Find("gmix::perceptron"), OpCrossEntropy = Operator.Find("gmix::cross_entropy"),
-            OpBatchNormAct = Operator.Find("gmix::batch_norm_act");
+        OpPerceptron = Operator.Find("gmix::perceptron"), OpCrossEntropy = Operator.Find("gmix::cross_entropy");
 
     /// <summary>2-D convolution of (n, c, h, w) with weights (o, c / groups, kh, kw).</summary>
     public Tensor Conv2d(Tensor weight, Tensor? bias, long stride, long padding, long groups = 1) =>
@@ -22,6 +23,12 @@ public sealed partial class Tensor
 
     /// <summary>1×1 convolution of (n, c, h, w) with weights (o, c, 1, 1): the same as <see cref="Conv2d"/>, with a faster gradient in bfloat16 on the CPU.</summary>
     public Tensor PointwiseConv2d(Tensor weight) => OpPointwise.Call(this, weight);
+
+    /// <summary>
+    /// 2-D convolution of (n, c, h, w) with weights (o, c, 3, 3), stride 1, padding 1: in bfloat16 by Winograd's algorithm where the processor and the
+    /// layer's size favour it (native/winograd.cpp), else as <see cref="Conv2d"/>.
+    /// </summary>
+    public Tensor Conv3x3(Tensor weight) => OpConv3x3.Call(this, weight);
 
     /// <summary>x Wᵀ + b for x (n, in), W (out, in).</summary>
     public Tensor Linear(Tensor weight, Tensor? bias) => OpLinear.Call(this, weight, bias);
