@@ -117,7 +117,11 @@ public static unsafe partial class ImageCodec
             gmx_jpeg_bound(8, 8);
             return null;
         }
-        catch (Exception e) when (e is DllNotFoundException or EntryPointNotFoundException or BadImageFormatException)
+        catch (EntryPointNotFoundException)
+        {
+            return "JPEG and PNG need a native library that was built with them; this one was built with -DGMIX_IMAGES=OFF";
+        }
+        catch (Exception e) when (e is DllNotFoundException or BadImageFormatException)
         {
             return $"JPEG and PNG need the native library, which cannot be loaded ({DataFormatException.Printable(e.Message)}); run `dotnet fsi build.fsx -t Build`";
         }
