@@ -52,8 +52,13 @@ public sealed class PreActResNet18 : Model
     {
         var h = _conv1.Forward(x);
         if (_bn1 is not null) h = _bn1.ForwardRelu(h, pass);
-        for (var k = 0; k < _stages.Length; k++) h = pass.Stage(k + 1, _stages[k].Aggregate(h, (a, block) => block.Forward(a, pass)));
-        return _linear.Forward(h.GlobalAveragePool());
+        var branches = new Branches(h);
+        for (var k = 0; k < _stages.Length; k++)
+        {
+            branches = _stages[k].Aggregate(branches, (a, block) => block.Forward(a, pass));
+            if (pass.AtStage is not null) branches = new Branches(pass.Stage(k + 1, branches.Sum));
+        }
+        return _linear.Forward(branches.Sum.GlobalAveragePool());
     }
 
     private sealed class Block : Module
@@ -72,11 +77,17 @@ public sealed class PreActResNet18 : Model
             if (stride != 1 || inputs != outputs) _shortcut = Add("shortcut", new ModuleList<Conv2d>([init.Conv(inputs, outputs, 1, stride)]));
         }
 
-        public Tensor Forward(Tensor x, ForwardPass pass)
+        /// <summary>Takes its input, and leaves its result, as summands: the next BatchNorm adds them.</summary>
+        public Branches Forward(Branches x, ForwardPass pass)
         {
-            var a = _bn1.ForwardRelu(x, pass);
-            var y = _conv2.Forward(_bn2.ForwardRelu(_conv1.Forward(a), pass));
-            return y + (_shortcut is null ? x : _shortcut[0].Forward(a));
+            Tensor a, side;
+            if (_shortcut is null) (a, side) = _bn1.ForwardSumRelu(x, pass);
+            else
+            {
+                (a, var again) = _bn1.ForwardSumReluTwice(x, pass);
+                side = _shortcut[0].Forward(again!);
+            }
+            return new Branches(_conv2.Forward(_bn2.ForwardRelu(_conv1.Forward(a), pass)), side);
         }
     }
 }

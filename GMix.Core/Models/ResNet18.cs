@@ -52,11 +52,18 @@ public sealed class ResNet18 : Model
     /// <inheritdoc/>
     public override Tensor Forward(Tensor x, ForwardPass pass)
     {
-        var h = _bn1.ForwardRelu(_conv1.Forward(x), pass);
-        if (_pool) h = h.MaxPool2d(3, 2, 1);
-        for (var k = 0; k < _stages.Length; k++) h = pass.Stage(k + 1, _stages[k].Aggregate(h, (a, block) => block.Forward(a, pass)));
-        return _fc.Forward(h.GlobalAveragePool());
+        var h = Start(_conv1.Forward(x), pass);
+        for (var k = 0; k < _stages.Length; k++)
+        {
+            h = _stages[k].Aggregate(h, (a, block) => block.Forward(a, pass));
+            if (pass.AtStage is not null) h = Both(pass.Stage(k + 1, h.First));
+        }
+        return _fc.Forward(h.First.GlobalAveragePool());
     }
+
+    private Branches Start(Tensor x, ForwardPass pass) => _pool ? Both(_bn1.ForwardRelu(x, pass).MaxPool2d(3, 2, 1)) : _bn1.ForwardReluTwice(x, pass);
+
+    private static Branches Both(Tensor h) => new(h, h);
 
     private sealed class Block : Module
     {
@@ -73,10 +80,12 @@ public sealed class ResNet18 : Model
             if (stride != 1 || inputs != outputs) _downsample = Add("downsample", new Projection(init, inputs, outputs, stride));
         }
 
-        public Tensor Forward(Tensor x, ForwardPass pass)
+        /// <summary>The input comes, and the result goes, twice: for the convolutions and for the shortcut.</summary>
+        public Branches Forward(Branches x, ForwardPass pass)
         {
-            var y = _bn2.Forward(_conv2.Forward(_bn1.ForwardRelu(_conv1.Forward(x), pass)), pass);
-            return (y + (_downsample is null ? x : _downsample.Forward(x, pass))).ReluInPlace();
+            var y = _conv2.Forward(_bn1.ForwardRelu(_conv1.Forward(x.First), pass));
+            var side = x.Second!;
+            return _bn2.ForwardAddRelu(y, _downsample is null ? side : _downsample.Forward(side, pass), pass);
         }
     }
 

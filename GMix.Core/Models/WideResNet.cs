@@ -55,9 +55,13 @@ public sealed class WideResNet : Model
     /// <inheritdoc/>
     public override Tensor Forward(Tensor x, ForwardPass pass)
     {
-        var h = _conv1.Forward(x);
-        for (var i = 0; i < _groups.Length; i++) h = pass.Stage(i + 1, _groups[i].Forward(h, pass));
-        return _fc.Forward(_bn1.ForwardRelu(h, pass).GlobalAveragePool());
+        var h = new Branches(_conv1.Forward(x));
+        for (var i = 0; i < _groups.Length; i++)
+        {
+            h = _groups[i].Forward(h, pass);
+            if (pass.AtStage is not null) h = new Branches(pass.Stage(i + 1, h.Sum));
+        }
+        return _fc.Forward(_bn1.ForwardSumRelu(h, pass).Activated.GlobalAveragePool());
     }
 
     /// <summary>A run of blocks of one width; the first changes resolution and width.</summary>
@@ -68,7 +72,7 @@ public sealed class WideResNet : Model
         public Group(Initialization init, int blocks, int inputs, int outputs, int stride, double dropout) =>
             _layer = Add("layer", new ModuleList<Block>(Enumerable.Range(0, blocks).Select(i => new Block(init, i == 0 ? inputs : outputs, outputs, i == 0 ? stride : 1, dropout))));
 
-        public Tensor Forward(Tensor x, ForwardPass pass) => _layer.Aggregate(x, (h, block) => block.Forward(h, pass));
+        public Branches Forward(Branches x, ForwardPass pass) => _layer.Aggregate(x, (h, block) => block.Forward(h, pass));
     }
 
     /// <summary>
@@ -91,12 +95,18 @@ public sealed class WideResNet : Model
             if (inputs != outputs) _shortcut = Add("convShortcut", init.Conv(inputs, outputs, 1, stride));
         }
 
-        public Tensor Forward(Tensor x, ForwardPass pass)
+        /// <summary>Takes its input, and leaves its result, as summands: the next BatchNorm adds them.</summary>
+        public Branches Forward(Branches x, ForwardPass pass)
         {
-            var a = _bn1.ForwardRelu(x, pass);
+            Tensor a, side;
+            if (_shortcut is null) (a, side) = _bn1.ForwardSumRelu(x, pass);
+            else
+            {
+                (a, var again) = _bn1.ForwardSumReluTwice(x, pass);
+                side = _shortcut.Forward(again!);
+            }
             var y = _bn2.ForwardRelu(_conv1.Forward(a), pass);
-            y = _conv2.Forward(pass.ApplyDropout(y, _dropout));
-            return y + (_shortcut is null ? x : _shortcut.Forward(a));
+            return new Branches(_conv2.Forward(pass.ApplyDropout(y, _dropout)), side);
         }
     }
 }

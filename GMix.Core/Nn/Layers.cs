@@ -8,6 +8,7 @@ public sealed class Conv2d : Module
     private readonly Parameter _weight;
     private readonly Parameter? _bias;
     private readonly int _stride, _padding, _groups;
+    private readonly bool _depthwise, _pointwise, _plain3x3;
 
     /// <param name="inputs">Input channels.</param>
     /// <param name="outputs">Output channels.</param>
@@ -20,12 +21,19 @@ public sealed class Conv2d : Module
     public Conv2d(int inputs, int outputs, int kernel, int stride = 1, int padding = 0, int groups = 1, bool bias = false, Initializer? initializer = null)
     {
         (_stride, _padding, _groups) = (stride, padding, groups);
+        _depthwise = groups > 1 && groups == inputs && groups == outputs && kernel == 3 && padding == 1 && !bias;
+        _pointwise = groups == 1 && kernel == 1 && stride == 1 && padding == 0 && !bias;
+        _plain3x3 = (kernel, stride, padding, groups, bias) == (3, 1, 1, 1, false);
         _weight = AddParameter("weight", [outputs, inputs / groups, kernel, kernel], initializer ?? Initializers.HeNormalFanIn);
         if (bias) _bias = AddParameter("bias", [outputs], Initializers.Constant(0));
     }
 
     /// <summary>(n, in, h, w) to (n, out, h', w').</summary>
-    public Tensor Forward(Tensor x) => x.Conv2d(_weight, _bias?.Value, _stride, _padding, _groups);
+    public Tensor Forward(Tensor x) =>
+        _depthwise ? x.DepthwiseConv2d(_weight, _stride)
+        : _pointwise ? x.PointwiseConv2d(_weight)
+        : _plain3x3 ? x.Conv3x3(_weight)
+        : x.Conv2d(_weight, _bias?.Value, _stride, _padding, _groups);
 }
 
 /// <summary>A linear map with bias, weights (out, in).</summary>
@@ -72,22 +80,62 @@ public sealed class BatchNorm2d : Module
     }
 
     /// <summary>Normalises as the pass says; only <see cref="BatchNormMode.Train"/> moves the running statistics.</summary>
-    public Tensor Forward(Tensor x, ForwardPass pass)
+    public Tensor Forward(Tensor x, ForwardPass pass) => Run(x, pass, relu: false)[0];
+
+    /// <summary>ReLU(BN(x)).</summary>
+    public Tensor ForwardRelu(Tensor x, ForwardPass pass) => Run(x, pass)[0];
+
+    /// <summary>ReLU(BN(x)) for two consumers: two tensors of the same memory, whose gradients are summed on the way back at no cost of their own.</summary>
+    public Branches ForwardReluTwice(Tensor x, ForwardPass pass)
     {
-        switch (pass.BatchNorm)
-        {
-            case BatchNormMode.Train:
-                using (Autograd.NoGrad()) _tracked.Value.AddInPlace(1);
-                return x.BatchNorm(_weight, _bias, _mean, _variance, true, Momentum, Eps);
-            case BatchNormMode.TrainFrozen:
-                return x.BatchNorm(_weight, _bias, null, null, true, Momentum, Eps);
-            default:
-                return x.BatchNorm(_weight, _bias, _mean, _variance, false, Momentum, Eps);
-        }
+        var y = Run(x, pass, twice: true);
+        return new Branches(y[0], y[1]);
     }
 
-    /// <summary>BatchNorm, then ReLU written over its result.</summary>
-    public Tensor ForwardRelu(Tensor x, ForwardPass pass) => Forward(x, pass).ReluInPlace();
+    /// <summary>ReLU(BN(x) + shortcut), for two consumers as in <see cref="ForwardReluTwice"/>: how a block with the activation after the addition ends.</summary>
+    public Branches ForwardAddRelu(Tensor x, Tensor shortcut, ForwardPass pass)
+    {
+        var y = Run(x, pass, residual: shortcut, twice: true);
+        return new Branches(y[0], y[1]);
+    }
+
+    /// <summary>v = the sum of two branches, and ReLU(BN(v)): how a block with the activation first begins. One pass over memory makes both v and its statistics.</summary>
+    public (Tensor Activated, Tensor Sum) ForwardSumRelu(Branches x, ForwardPass pass)
+    {
+        if (x.Second is null) return (ForwardRelu(x.First, pass), x.First);
+        var y = Run(x.First, pass, added: x.Second);
+        return (y[0], y[1]);
+    }
+
+    /// <summary>ReLU(BN(v)) of the sum v of two branches, for two consumers.</summary>
+    public Branches ForwardSumReluTwice(Branches x, ForwardPass pass)
+    {
+        var y = Run(x.First, pass, added: x.Second, twice: true);
+        return new Branches(y[0], y[1]);
+    }
+
+    private Tensor[] Run(Tensor x, ForwardPass pass, Tensor? added = null, Tensor? residual = null, bool relu = true, bool twice = false)
+    {
+        if (pass.BatchNorm == BatchNormMode.Train)
+            using (Autograd.NoGrad()) _tracked.Value.AddInPlace(1);
+        Tensor[] running = pass.BatchNorm == BatchNormMode.TrainFrozen ? [] : [_mean, _variance];
+        return x.BatchNormAct(_weight, _bias, running, added, residual, pass.Training, Momentum, Eps, relu, twice);
+    }
+}
+
+/// <summary>
+/// Activations between two blocks of a residual network, as two tensors: either one value for its two consumers, or two summands that the next
+/// BatchNorm adds while it takes its statistics. Which of the two is the model's business.
+/// </summary>
+/// <param name="First">What the convolutions read, or the first summand.</param>
+/// <param name="Second">What the shortcut reads, or the second summand; null for none.</param>
+public readonly record struct Branches(Tensor First, Tensor? Second)
+{
+    /// <summary>One tensor, nothing to add.</summary>
+    public Branches(Tensor only) : this(only, null) { }
+
+    /// <summary>The sum of the summands.</summary>
+    public Tensor Sum => Second is null ? First : First + Second;
 }
 
 /// <summary>Modules in a row, named <c>0</c>, <c>1</c>, … as PyTorch's <c>Sequential</c> and <c>ModuleList</c> name them.</summary>

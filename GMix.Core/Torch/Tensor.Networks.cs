@@ -2,23 +2,49 @@ namespace GMix.Torch;
 
 public sealed partial class Tensor
 {
-    private static readonly Operator OpConv2d = Operator.Find("aten::conv2d"), OpLinear = Operator.Find("aten::linear"), OpBatchNorm = Operator.Find("aten::batch_norm"), OpRelu = Operator.Find("aten::relu"), OpReluIn = Operator.Find("aten::relu_"),
+    private static readonly Operator OpConv2d = Operator.Find("aten::conv2d"), OpDepthwise = Operator.Find("gmix::depthwise_conv2d"), OpPointwise = Operator.Find("gmix::pointwise_conv2d"),
+        OpConv3x3 = Operator.Find("gmix::conv3x3"), OpLinear = Operator.Find("aten::linear"), OpBatchNorm = Operator.Find("aten::batch_norm"), OpBatchNormAct = Operator.Find("gmix::batch_norm_act"),
+        OpRelu = Operator.Find("aten::relu"), OpReluIn = Operator.Find("aten::relu_"),
         OpTanh = Operator.Find("aten::tanh"), OpSoftplus = Operator.Find("aten::softplus"), OpGelu = Operator.Find("aten::gelu"), OpSigmoid = Operator.Find("aten::sigmoid"), OpSoftmax = Operator.Find("aten::softmax", "int"),
-        OpLogSoftmax = Operator.Find("aten::log_softmax", "int"), OpLogSumExp = Operator.Find("aten::logsumexp"), OpAdaptivePool = Operator.Find("aten::adaptive_avg_pool2d"), OpMaxPool = Operator.Find("aten::max_pool2d"), OpPerceptron = Operator.Find("gmix::perceptron"), OpCrossEntropy = Operator.Find("gmix::cross_entropy");
+        OpLogSoftmax = Operator.Find("aten::log_softmax", "int"), OpLogSumExp = Operator.Find("aten::logsumexp"), OpAdaptivePool = Operator.Find("aten::adaptive_avg_pool2d"), OpMaxPool = Operator.Find("aten::max_pool2d"),
+        OpPerceptron = Operator.Find("gmix::perceptron"), OpCrossEntropy = Operator.Find("gmix::cross_entropy");
 
     /// <summary>2-D convolution of (n, c, h, w) with weights (o, c / groups, kh, kw).</summary>
     public Tensor Conv2d(Tensor weight, Tensor? bias, long stride, long padding, long groups = 1) =>
         OpConv2d.Call(this, weight, bias, (long[])[stride, stride], (long[])[padding, padding], (long[])[1, 1], groups);
 
+    /// <summary>
+    /// Depthwise 3×3 convolution with zero padding 1: channel i of (n, c, h, w) with filter i of (c, 1, 3, 3). The same as <see cref="Conv2d"/> with
+    /// c groups; in channels-last memory on the CPU it runs in kernels of its own, which compute in float32 and under autocast do not round the weights.
+    /// </summary>
+    /// <param name="weight">The filters.</param>
+    /// <param name="stride">1 or 2; any other goes to <see cref="Conv2d"/>'s kernels.</param>
+    public Tensor DepthwiseConv2d(Tensor weight, long stride) => OpDepthwise.Call(this, weight, stride);
+
+    /// <summary>1×1 convolution of (n, c, h, w) with weights (o, c, 1, 1): the same as <see cref="Conv2d"/>, with a faster gradient in bfloat16 on the CPU.</summary>
+    public Tensor PointwiseConv2d(Tensor weight) => OpPointwise.Call(this, weight);
+
+    /// <summary>
+    /// 2-D convolution of (n, c, h, w) with weights (o, c, 3, 3), stride 1, padding 1: in bfloat16 by Winograd's algorithm where the processor and the
+    /// layer's size favour it (native/winograd.cpp), else as <see cref="Conv2d"/>.
+    /// </summary>
+    public Tensor Conv3x3(Tensor weight) => OpConv3x3.Call(this, weight);
+
     /// <summary>x Wᵀ + b for x (n, in), W (out, in).</summary>
     public Tensor Linear(Tensor weight, Tensor? bias) => OpLinear.Call(this, weight, bias);
 
     /// <summary>
-    /// Batch normalisation over all dimensions but the second. Training normalises with the batch's statistics; running statistics,
-    /// where given, then move by <paramref name="momentum"/>.
+    /// Batch normalisation of (n, c, h, w) per channel together with what stands around it: v = x, or x + <paramref name="added"/>; then
+    /// y = BN(v), plus <paramref name="residual"/> where given; then ReLU where asked for. Training normalises with the batch's statistics; running
+    /// statistics, where given, then move by <paramref name="momentum"/>. Fused on the host for channels-last float32 and bfloat16.
     /// </summary>
-    public Tensor BatchNorm(Tensor? weight, Tensor? bias, Tensor? runningMean, Tensor? runningVar, bool training, double momentum, double eps) =>
-        OpBatchNorm.Call(this, weight, bias, runningMean, runningVar, training, momentum, eps, true);
+    /// <param name="running">Running mean and variance, or none.</param>
+    /// <param name="twice">Return y twice, for two consumers whose gradients are then summed within this operator's backward pass.</param>
+    /// <returns>y; y again where <paramref name="twice"/>; v where something was added.</returns>
+    internal Tensor[] BatchNormAct(Tensor weight, Tensor bias, Tensor[] running, Tensor? added, Tensor? residual, bool training, double momentum, double eps, bool relu, bool twice) =>
+        OpBatchNormAct.CallMany(3, this, weight, bias, running, One(added), One(residual), training, momentum, eps, relu, twice)!;
+
+    private static Tensor[] One(Tensor? tensor) => tensor is null ? [] : [tensor];
 
     /// <summary>max(x, 0).</summary>
     public Tensor Relu() => OpRelu.Call(this);
