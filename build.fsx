@@ -119,7 +119,7 @@ create "Publish" (fun () ->
         // the shim of this machine's libtorch is of no use beside another
         File.Delete(Path.Combine(folder, "libgmix_native.so"))
         let native = Directory.CreateDirectory(Path.Combine(folder, "native")).FullName
-        for file in files [ ".cpp"; ".h"; "CMakeLists.txt" ] (inRoot "GMix.Core/native") do
+        for file in files [ ".cpp"; ".h"; ".inl"; "CMakeLists.txt" ] (inRoot "GMix.Core/native") do
             File.Copy(file, Path.Combine(native, Path.GetFileName file))
         File.Copy(inRoot "docs/gpu.md", Path.Combine(folder, "gpu.md"))
         for peer in files [ ".py" ] (inRoot "bench") do

@@ -125,7 +125,7 @@ let nativeShim () =
     let libtorch = chooseLibtorch ()
     step "libtorch" "looking" (fun () -> describe libtorch)
     let folder = inRoot "GMix.Core/native"
-    let sources = files [ ".cpp"; ".h"; ".hpp"; "CMakeLists.txt" ] folder
+    let sources = files [ ".cpp"; ".h"; ".hpp"; ".inl"; "CMakeLists.txt" ] folder
     if sources |> List.exists (fun file -> file.EndsWith ".cpp") then
         let choice = [ libtorch.Folder; libtorch.Version; string libtorch.Cuda ]
         let made = inRoot "GMix.Core/native/build"
