@@ -27,5 +27,5 @@ let ``the build script answers an unknown target with one line that names the ta
     let error = script.StandardError.ReadToEnd().Trim()
     script.WaitForExit()
     Assert.Equal("", output.Result.Trim())
-    Assert.Equal("build.fsx: no target 'Nope'; there are Quickstart, Setup, Build, Test, Tables, Bench, Lock, Clean", error)
+    Assert.Equal("build.fsx: no target 'Nope'; there are Quickstart, Setup, Build, Test, Tables, Bench, Publish, Lock, Clean", error)
     Assert.Equal(2, script.ExitCode)

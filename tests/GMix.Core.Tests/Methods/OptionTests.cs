@@ -57,7 +57,7 @@ public class OptionTests
         {
             ["alpha"] = "0.7", ["lambda-per-sample"] = "true", ["fold-lambda"] = "true", ["mix-probability"] = "0.25", ["layers"] = "0,1", ["copies"] = "7", ["copy"] = "mixup", ["rho"] = "0.123", ["rho-min"] = "0.02", ["every"] = "3", ["from-epoch"] = "2",
             ["perturb"] = "weights", ["ascent-on"] = "clean", ["eta"] = "0.5", ["asam-weights-only"] = "true", ["normalize"] = "true", ["aace-target"] = "uniform", ["aace-threshold"] = "0.2", ["beta"] = "0.3", ["mask-per-element"] = "true",
-            ["step-size"] = "0.4", ["ascent-steps"] = "3", ["ball-per-tensor"] = "true", ["gamma"] = "0.35", ["kappa"] = "-1", ["subset"] = "reuse", ["score"] = "random", ["rounding"] = "ceil", ["minus-at-base"] = "true", ["minus-by-batch"] = "true",
+            ["step-size"] = "0.4", ["ascent-steps"] = "3", ["ball-per-tensor"] = "true", ["gamma"] = "0.35", ["kappa"] = "-1", ["subset"] = "reuse", ["score"] = "random", ["score-precision"] = "float32", ["rounding"] = "ceil", ["minus-at-base"] = "true", ["minus-by-batch"] = "true",
             ["alpha-g"] = "0.9", ["balance"] = "0.3", ["normalize-base"] = "true", ["look-alpha"] = "0.1", ["label-smoothing"] = "0.1", ["later-statistics"] = "update",
             ["sigma"] = "0.9", ["loss"] = "binary-on-softmax",
         };
