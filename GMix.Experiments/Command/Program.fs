@@ -11,8 +11,6 @@ open System.Linq
 open GMix
 open GMix.Torch
 
-let private paperMethods = [ "vanilla"; "sam"; "mixup"; "gmix"; "bgmix"; "dgmix" ]
-
 let private command (args: string array) =
     let quoted (word: string) = if word |> Seq.forall (fun c -> Char.IsLetterOrDigit c || "-_./,:=+".Contains c) && word <> "" then word else "'" + word + "'"
     Some("gmix " + String.Join(" ", args |> Array.map quoted))
@@ -26,21 +24,6 @@ let private ended (result: ComparisonResult) =
         eprintfn "stopped; continue with: gmix resume %s" result.Folder
         1
 
-/// The examples that a verb's help ends with.
-let private examples = Dictionary<Command, string list>(HashIdentity.Reference)
-
-/// A verb; the lines of its description after the first are examples.
-let private verb (name: string) (description: string) (options: System.CommandLine.Option list) (arguments: Argument list) (action: ParseResult -> int) =
-    let lines = description.Split '\n' |> List.ofArray
-    let verb = Command(name, lines.Head)
-    examples[verb] <- lines.Tail |> List.map (fun l -> l.Trim())
-    for o in options do
-        verb.Options.Add o
-    for a in arguments do
-        verb.Arguments.Add a
-    verb.SetAction(Func<ParseResult, int> action)
-    verb
-
 let private outOf result = Flags.get result Flags.out |> Option.defaultValue "runs"
 let private nameOf result word = Flags.get result Flags.name |> Option.defaultWith (fun () -> Compare.freshName (outOf result) word)
 
@@ -48,16 +31,16 @@ let private comparisonOf (result: ParseResult) args : ComparisonOptions =
     { Workers = Flags.get result Flags.workers |> Option.defaultValue 1; TensorBoard = result.GetValue Flags.tensorBoard; Command = command args }
 
 let private compareVerb args =
-    verb "compare" "Train several methods on the same data; a table and an HTML report at the end.\n  gmix compare --dataset cifar10 --data DIR --model wrn-16-2 --methods vanilla,mixup,dgmix --epochs 3\n  gmix compare --limit 500 --model mlp --seeds 0..4 --workers 2"
+    Verb.make "compare" "Train several methods on the same data; a table and an HTML report at the end.\n  gmix compare --dataset cifar10 --data DIR --model wrn-16-2 --methods vanilla,mixup,dgmix --epochs 3\n  gmix compare --limit 500 --model mlp --seeds 0..4 --workers 2"
         ([ Flags.methods; Flags.seeds; Flags.workers; Flags.tensorBoard ] @ Flags.training) [] (fun result ->
             let token, handlers = Signals.stopping ()
             use _ = handlers
-            let methods = Flags.get result Flags.methods |> Option.defaultValue paperMethods
+            let methods = Flags.get result Flags.methods |> Option.defaultValue Verb.paperMethods
             let seeds = Flags.get result Flags.seeds |> Option.defaultValue [ 0 ]
             Compare.run (outOf result) (nameOf result "compare") (Flags.setup result) methods seeds (comparisonOf result args) token |> ended)
 
 let private trainVerb args =
-    verb "train" "Train one method; checkpoint after every epoch.\n  gmix train --method dgmix --model wrn-16-2 --epochs 10 --tensorboard"
+    Verb.make "train" "Train one method; checkpoint after every epoch.\n  gmix train --method dgmix --model wrn-16-2 --epochs 10 --tensorboard"
         ([ Flags.method; Flags.seed; Flags.tensorBoard; Flags.profile ] @ Flags.training) [] (fun result ->
             let token, handlers = Signals.stopping ()
             use _ = handlers
@@ -73,7 +56,7 @@ let private resumeVerb args =
     let path = Argument<string>("RUN", Description = "a run's folder, or an experiment's")
     path.CompletionSources.Add Completion.ofRuns
     path.HelpName <- "RUN"
-    verb "resume" "Continue what was interrupted, bit for bit as if it had not been.\n  gmix resume runs/train-20261231-235959\n  gmix resume runs/compare-20261231-235959 --workers 2" [ Flags.workers; Flags.tensorBoard ] [ path ] (fun result ->
+    Verb.make "resume" "Continue what was interrupted, bit for bit as if it had not been.\n  gmix resume runs/train-20261231-235959\n  gmix resume runs/compare-20261231-235959 --workers 2" [ Flags.workers; Flags.tensorBoard ] [ path ] (fun result ->
         let token, handlers = Signals.stopping ()
         use _ = handlers
         Compare.resume (result.GetValue path) (comparisonOf result args) token |> ended)
@@ -85,7 +68,7 @@ let private reportVerb args =
     let show = Flags.switch "--open" "show the report in the browser"
     let output = Flags.text "--output" "FILE" "the report's file (default report.html in the first folder)"
     let json = Flags.switch "--json" "one line for programs instead of tables: means and deviations per data set, model and method"
-    verb "report" "Table and HTML report of runs that exist.\n  gmix report runs/compare-20261231-235959 --open\n  gmix report runs/a runs/b --output both.html" [ output; json; show ] [ paths ] (fun result ->
+    Verb.make "report" "Table and HTML report of runs that exist.\n  gmix report runs/compare-20261231-235959 --open\n  gmix report runs/a runs/b --output both.html" [ output; json; show ] [ paths ] (fun result ->
         let folders = result.GetValue paths |> List.ofArray
         let runs = folders |> List.collect RunStore.list
         if runs |> List.forall (fun r -> r.Epochs.IsEmpty) then raise (GMixInputException $"{folders.Head}: no run in it has finished an epoch, so there is nothing to report")
@@ -112,7 +95,7 @@ let private inspectVerb args =
     let rho, adaptive = Flags.number "--rho" "radius of the ball (default 0.05)", Flags.number "--adaptive-rho" "radius of the adaptive ball (default 0.5)"
     let sigma = Flags.number "--sigma" "standard deviation of the average case (default rho / sqrt(d))"
     let json = Flags.switch "--json" "print the JSON instead of tables"
-    verb "inspect" "Measure sensitivity, loss landscape and sharpness at a run's final weights; inspect.json and inspect.html in its folder.\n  gmix inspect runs/train-20261231-235959 --sharpness"
+    Verb.make "inspect" "Measure sensitivity, loss landscape and sharpness at a run's final weights; inspect.json and inspect.html in its folder.\n  gmix inspect runs/train-20261231-235959 --sharpness"
         [ sensitivity; landscape; sharpness; images; draws; grid; range; rho; adaptive; sigma; Flags.seed; Flags.data; Flags.device; Flags.threads; json ] [ path ] (fun result ->
             let options =
                 { Sensitivity = result.GetValue sensitivity; Landscape = result.GetValue landscape; Sharpness = result.GetValue sharpness
@@ -122,86 +105,6 @@ let private inspectVerb args =
                   Data = Flags.get result Flags.data; Device = Flags.get result Flags.device; Threads = Flags.get result Flags.threads }
             Inspect.run (result.GetValue path) options (result.GetValue json) (command args)
             0)
-
-let private benchVerb () =
-    let bench = Command("bench", "Check golden traces and measure speed.")
-    let files = Argument<string array>("FILE", Description = "traces", Arity = ArgumentArity.OneOrMore)
-    let tolerance = Flags.number "--tolerance" "largest relative error that agrees (default 1e-9)"
-    bench.Subcommands.Add(
-        verb "trace" "Replay golden traces of an independent implementation through the public calls.\n  gmix bench trace tests/GMix.Core.Tests/Traces/*.safetensors --tolerance 1e-9" [ tolerance ] [ files ] (fun result ->
-            let limit = Flags.get result tolerance |> Option.defaultValue 1e-9
-            if Bench.traces (result.GetValue files |> List.ofArray) limit then 0 else 1))
-    let modelFiles = Argument<string array>("FILE", Description = "model checks", Arity = ArgumentArity.OneOrMore)
-    let modelTolerance = Flags.number "--tolerance" "largest relative error that agrees (default 1e-9)"
-    bench.Subcommands.Add(
-        verb "model" "Hold models with formula-filled weights against an independent implementation's logits.\n  gmix bench model models.json --tolerance 1e-9" [ modelTolerance ] [ modelFiles ] (fun result ->
-            let limit = Flags.get result modelTolerance |> Option.defaultValue 1e-9
-            if Bench.models (result.GetValue modelFiles |> List.ofArray) limit then 0 else 1))
-    let steps = Flags.integer "--steps" "steps that count, after a warm-up of two steps or half a second (default 5)"
-    let size = Flags.integer "--size" "side of the images in pixels (default 32)"
-    let json = Flags.switch "--json" "one line for programs"
-    bench.Subcommands.Add(
-        verb "train" "Images per second of training steps on random images.\n  gmix bench train --model wrn-16-4 --methods vanilla,sam --batch 128 --steps 5 --json"
-            ([ Flags.model; Flags.methods; Flags.batch; steps; size; json; Flags.profile; Flags.precision; Flags.threads; Flags.device; Flags.noGraph; Flags.tf32; Flags.cudnnBenchmark ] @ Flags.methodParameters) [] (fun result ->
-                let setup = Flags.setup result
-                let methods = Flags.get result Flags.methods |> Option.defaultValue paperMethods
-                let measured = Bench.train setup methods (Flags.get result size |> Option.defaultValue 32) (Flags.get result steps |> Option.defaultValue 5) (Flags.profileFolder result ".")
-                Bench.printTrain setup measured (result.GetValue json)
-                0))
-    let batches = Flags.integer "--steps" "batches that count, after five of warm-up (default 200)"
-    let line = Flags.switch "--json" "one line for programs"
-    bench.Subcommands.Add(
-        verb "pipeline" "Images per second that the data pipeline makes by itself: crop, flip, normalise, mix.\n  gmix bench pipeline --dataset synthetic --batch 128 --steps 200 --json"
-            [ Flags.dataset; Flags.data; Flags.limit; Flags.size; Flags.batch; batches; line; Flags.reflect; Flags.cutout; Flags.erasing; Flags.threads; Flags.device ] [] (fun result ->
-                let setup = Flags.setup result
-                // the same batch whether or not the data set is named
-                let setup = { setup with Train = { setup.Train with Batch = Flags.get result Flags.batch |> Option.defaultValue Train.defaults.Batch } }
-                let set, speeds = BenchPipeline.run setup (Flags.get result batches |> Option.defaultValue 200)
-                BenchPipeline.print setup set speeds (result.GetValue line)
-                0))
-    bench.Subcommands.Add(
-        verb "selection" "How far selections under bf16 are those of float32, along real training.\n  gmix bench selection --dataset cifar10 --data DIR --limit 1000 --model wrn-10-1 --batch 64 --epochs 20 --methods bgmix,dgmix"
-            ([ Flags.dataset; Flags.data; Flags.limit; Flags.model; Flags.methods; Flags.epochs; Flags.batch; Flags.lr; Flags.augment; Flags.stemStride; Flags.threads ] @ Flags.methodParameters) [] (fun result ->
-                let methods = Flags.get result Flags.methods |> Option.defaultValue [ "bgmix"; "dgmix" ]
-                BenchSelection.run (Flags.setup result) methods
-                0))
-    let what = Argument<string>("WHAT", Description = "batch, images or workers")
-    let scaledModels = Flags.texts "--models" "A,B" "models (default wrn-10-1; workers also wrn-16-1, mobilenet-0.25, wrn-16-4)"
-    let scaledRounds = Flags.integer "--rounds" "rounds of side by side and one by one in turn (default 3)"
-    bench.Subcommands.Add(
-        verb "scaling" "How cost grows with the batch (32 to 1,024), with the images (1,000 to 50,000), or with runs side by side.\n  gmix bench scaling batch --models wrn-10-1"
-            [ scaledModels; Flags.batch; size; steps; scaledRounds; Flags.threads ] [ what ] (fun result ->
-                let threads = Flags.get result Flags.threads |> Option.defaultWith (fun () -> Environment.ProcessorCount)
-                let count = Flags.get result steps |> Option.defaultValue 5
-                match result.GetValue what with
-                | "batch" ->
-                    for model in Flags.get result scaledModels |> Option.defaultValue [ "wrn-10-1" ] do
-                        BenchScaling.batches model threads [ 32; 64; 128; 256; 512; 1024 ] count
-                | "images" ->
-                    for model in Flags.get result scaledModels |> Option.defaultValue [ "wrn-10-1" ] do
-                        BenchScaling.images model threads [ 1000; 2000; 5000; 10000; 20000; 50000 ]
-                | "workers" ->
-                    BenchScaling.workers
-                        (Flags.get result scaledModels |> Option.defaultValue [ "mlp"; "wrn-10-1"; "wrn-16-1"; "mobilenet-0.25"; "wrn-16-4" ])
-                        (Flags.get result Flags.batch |> Option.defaultValue 64)
-                        (Flags.get result size |> Option.defaultValue 16)
-                        (Flags.get result steps |> Option.defaultValue 30)
-                        (Flags.get result scaledRounds |> Option.defaultValue 3)
-                | other -> raise (GMixInputException $"gmix bench scaling {other}: use batch, images or workers")
-                0))
-    let rounds = Flags.integer "--rounds" "rounds of GMix and peer in turn (default 3)"
-    let csv = Flags.text "--csv" "FILE" "where results are appended (default bench/results.csv)"
-    bench.Subcommands.Add(
-        verb "all" "GMix beside PyTorch, in turn, with ratios.\n  gmix bench all --models wrn-16-4 --methods vanilla,gmix --rounds 3" [ Flags.models; Flags.methods; rounds; steps; csv; Flags.threads ] [] (fun result ->
-            BenchPeer.all
-                { Setup.defaults with Train = { Train.defaults with Threads = Flags.get result Flags.threads } }
-                (Flags.get result Flags.models |> Option.defaultValue [ "wrn-16-4"; "resnet18"; "mobilenet"; "mlp" ])
-                (Flags.get result Flags.methods |> Option.defaultValue paperMethods)
-                (Flags.get result rounds |> Option.defaultValue 3)
-                (Flags.get result steps |> Option.defaultValue 5)
-                (Flags.get result csv |> Option.defaultValue (Path.Combine("bench", "results.csv")))
-            0))
-    bench
 
 let private dataVerb () =
     let data = Command("data", "What data is there; download, check or make it.")
@@ -213,26 +116,26 @@ let private dataVerb () =
         argument.HelpName <- "NAME"
         argument
     data.Subcommands.Add(
-        verb "list" "Every data set, and where it is.\n  gmix data list --data DIR" [ dir ] [] (fun result ->
+        Verb.make "list" "Every data set, and where it is.\n  gmix data list --data DIR" [ dir ] [] (fun result ->
             DataCommand.list (Flags.get result dir)
             0))
     let getName, all = name (), Flags.switch "--all" "also the parts that training does not need (SVHN's extra)"
     data.Subcommands.Add(
-        verb "get" "Download from the makers' site, resume a broken download, check size and sum, unpack.\n  gmix data get cifar10 --data DIR" [ dir; all ] [ getName ] (fun result ->
+        Verb.make "get" "Download from the makers' site, resume a broken download, check size and sum, unpack.\n  gmix data get cifar10 --data DIR" [ dir; all ] [ getName ] (fun result ->
             let token, handlers = Signals.stopping ()
             use _ = handlers
             DataCommand.get (Flags.get result dir) (result.GetValue getName) (result.GetValue all) token
             0))
     let verifyName = name ()
     data.Subcommands.Add(
-        verb "verify" "Read everything and tell: official, a subset, damaged or missing (exit code 1 for the last two).\n  gmix data verify cifar10 --data DIR" [ dir ] [ verifyName ] (fun result ->
+        Verb.make "verify" "Read everything and tell: official, a subset, damaged or missing (exit code 1 for the last two).\n  gmix data verify cifar10 --data DIR" [ dir ] [ verifyName ] (fun result ->
             let token, handlers = Signals.stopping ()
             use _ = handlers
             if DataCommand.verify (Flags.get result dir) (result.GetValue verifyName) token then 0 else 1))
     let makeName = name ()
     let train, test = Flags.integer "--train" "training images per class", Flags.integer "--test" "test images per class"
     data.Subcommands.Add(
-        verb "make" "Write a small synthetic set in the official format.\n  gmix data make cifar10 --data DIR" [ dir; train; test; Flags.seed ] [ makeName ] (fun result ->
+        Verb.make "make" "Write a small synthetic set in the official format.\n  gmix data make cifar10 --data DIR" [ dir; train; test; Flags.seed ] [ makeName ] (fun result ->
             let number option = Flags.get result option |> Option.defaultValue 0
             DataCommand.make (Flags.get result dir) (result.GetValue makeName) (number train) (number test) (number Flags.seed)
             0))
@@ -240,7 +143,7 @@ let private dataVerb () =
     let epoch = Flags.integer "--epoch" "which epoch's first batch, from 0 (default 0)"
     let output = Flags.text "--output" "FILE" "the picture (default preview.png); the page with the labels goes beside it"
     data.Subcommands.Add(
-        verb "preview" "A contact sheet of what a method trains on: augmented and mixed images with their labels.\n  gmix data preview --dataset cifar10 --method mixup --output preview.png"
+        Verb.make "preview" "A contact sheet of what a method trains on: augmented and mixed images with their labels.\n  gmix data preview --dataset cifar10 --method mixup --output preview.png"
             ([ Flags.dataset; dir; Flags.limit; Flags.size; Flags.coarse; Flags.method; rows; columns; Flags.seed; epoch; output; Flags.preset; Flags.augment; Flags.cutout; Flags.erasing; Flags.reflect ] @ Flags.methodParameters) [] (fun result ->
                 let number option fallback = Flags.get result option |> Option.defaultValue fallback
                 let method = Flags.get result Flags.method |> Option.defaultValue "mixup"
@@ -256,7 +159,7 @@ let private runsVerb () =
     let words = Argument<string array>("WORD", Description = "only runs of this experiment, data set, model, method, state (complete, partial, failed), seed=N, or whose id begins so", Arity = ArgumentArity.ZeroOrMore)
     let json = Flags.switch "--json" "one JSON object a line, for programs"
     let remove = Flags.switch "--remove" "delete the runs that fit; needs a word"
-    verb "runs" "List runs, filter them, remove them.\n  gmix runs cifar10 failed\n  gmix runs 3f2a --remove" [ Flags.out; json; remove ] [ words ] (fun result ->
+    Verb.make "runs" "List runs, filter them, remove them.\n  gmix runs cifar10 failed\n  gmix runs 3f2a --remove" [ Flags.out; json; remove ] [ words ] (fun result ->
         let words = result.GetValue words |> List.ofArray
         let runs = RunStore.list (outOf result) |> List.filter (RunsCommand.fits words)
         if result.GetValue remove then
@@ -296,7 +199,7 @@ let private runVerb () =
     script.HelpName <- "SCRIPT"
     let words = Argument<string array>("WORDS", Description = "words for the script, such as --scale cpu --data DIR", Arity = ArgumentArity.ZeroOrMore)
     let run =
-        verb "run" "Run an experiment script.\n  gmix run table-1 --scale smoke\n  gmix run own-method.fsx --workers 2 --tensorboard" [] [ script; words ] (fun result ->
+        Verb.make "run" "Run an experiment script.\n  gmix run table-1 --scale smoke\n  gmix run own-method.fsx --workers 2 --tensorboard" [] [ script; words ] (fun result ->
             let path = scriptNamed (result.GetValue script)
             let start = ProcessStartInfo("dotnet", [ "fsi"; "--quiet"; path; yield! result.GetValue words; yield! result.UnmatchedTokens ])
             use child =
@@ -310,7 +213,7 @@ let private runVerb () =
 
 let private workerVerb () =
     let worker =
-        verb Workers.Verb "Trains what it is told on its standard input." [ Flags.tensorBoard ] [] (fun result ->
+        Verb.make Workers.Verb "Trains what it is told on its standard input." [ Flags.tensorBoard ] [] (fun result ->
             // the one who gave the work says when to stop: a Ctrl-C reaches the whole group
             let _, handlers = Signals.stopping ()
             use _ = handlers
@@ -322,7 +225,7 @@ let private completionVerb () =
     let shell = Argument<string>("SHELL", Description = "bash, zsh or fish")
     shell.CompletionSources.Add(Completion.ofWords (fun () -> Completion.scripts |> List.map fst))
     shell.HelpName <- "SHELL"
-    verb "completion" "Print a script that completes verbs, flags, names and run folders in a shell.\n  source <(gmix completion bash)\n  gmix completion fish | source" [] [ shell ] (fun result ->
+    Verb.make "completion" "Print a script that completes verbs, flags, names and run folders in a shell.\n  source <(gmix completion bash)\n  gmix completion fish | source" [] [ shell ] (fun result ->
         let name = result.GetValue shell
         match Completion.scripts |> List.tryFind (fun (known, _) -> known = name) with
         | Some(_, script) ->
@@ -335,7 +238,7 @@ let private completionVerb () =
 let private root args =
     let root = RootCommand "GMix: training with Mixup and sharpness-aware minimisation, and how the methods compare."
     let verbs =
-        [ compareVerb args; trainVerb args; resumeVerb args; reportVerb args; runVerb (); runsVerb (); inspectVerb args; dataVerb (); benchVerb ()
+        [ compareVerb args; trainVerb args; resumeVerb args; reportVerb args; runVerb (); runsVerb (); inspectVerb args; dataVerb (); BenchCommand.verb ()
           completionVerb (); workerVerb () ]
     for v in verbs do
         root.Subcommands.Add v
@@ -349,9 +252,9 @@ let private root args =
                 member _.Invoke result =
                     let code = usual.Invoke result
                     let rec shown (command: Command) =
-                        match examples.TryGetValue command with
-                        | true, own -> if command.Hidden then [] else own
-                        | _ -> command.Subcommands |> Seq.collect (shown >> Seq.truncate 1) |> List.ofSeq
+                        match Verb.examplesOf command with
+                        | Some own -> if command.Hidden then [] else own
+                        | None -> command.Subcommands |> Seq.collect (shown >> Seq.truncate 1) |> List.ofSeq
                     let output = result.InvocationConfiguration.Output
                     match shown result.CommandResult.Command with
                     | [] -> ()
