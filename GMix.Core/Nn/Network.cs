@@ -52,8 +52,10 @@ public sealed class Network : IDisposable
     public Tensor Logits(Tensor images, ForwardPass pass)
     {
         if (ChannelsLast && images.Rank == 4) images = images.Contiguous(MemoryFormat.ChannelsLast);
+        // activations live as long as the graph needs them, not as long as the step: a backward pass frees them as it goes
+        using var scope = new TensorScope();
         using (new Autocast(Precision == Precision.BFloat16 && !pass.FullPrecision, Device))
-            return Model.Forward(pass.Stage(0, images), pass).To(Type);
+            return scope.Keep(Model.Forward(pass.Stage(0, images), pass).To(Type));
     }
 
     /// <summary>All parameters and buffers by full name, as PyTorch's <c>state_dict</c> orders its names.</summary>
