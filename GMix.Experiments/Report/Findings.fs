@@ -200,3 +200,13 @@ module Findings =
           + (if apart.IsEmpty then "none." else String.Join(", ", apart) + ".")
           $"""Page's test of the claimed order {String.Join(" ≤ ", test.Claimed)}: z = {Format.number 2 test.Page.Z}, one-sided {pText test.Page.PValue}"""
           + (if test.Page.PValue < 0.05 then ": results lean towards that order." else ": the order is not supported.") ]
+
+    /// Where the numbers of some runs come from: code, machine, settings that all share, and what it cost.
+    let evidence (runs: Run list) (command: string option) (wall: TimeSpan) : string list =
+        let distinct (select: Run -> string) = runs |> List.map select |> List.filter ((<>) "") |> List.distinct |> String.concat ", "
+        let trained = runs |> List.sumBy (fun r -> r.Epochs |> List.sumBy (fun e -> e.Seconds))
+        let commit = distinct (fun r -> r.File.Environment.Commit.Substring(0, min 12 r.File.Environment.Commit.Length))
+        [ $"""{runs.Length} runs, seeds {runs |> List.map (fun r -> r.Config.Seed) |> Format.seeds}. Commit {commit}; libtorch {distinct (fun r -> r.File.Environment.Libtorch)}; {distinct (fun r -> $"{r.File.Environment.Cpu}, {r.File.Environment.Cores} cores")}; {distinct (fun r -> r.Config.Precision)}, {distinct (fun r -> string r.Config.Threads)} threads a run; {Format.duration trained} of training in all, {Format.duration wall.TotalSeconds} since the command was started."""
+          match command with
+          | Some c -> $"Made by: {c}"
+          | None -> () ]
