@@ -37,7 +37,7 @@ module PaperSet =
         | ScriptScale.Smoke -> [ "Scale smoke: a perceptron, two epochs. It shows that everything works; its numbers mean nothing." ]
         | ScriptScale.Cpu ->
             [ "Scale cpu: small nets stand for the paper's (wrn-10-1 for WRN-16-4, wrn-16-1 for ResNet-18, mobilenet-0.25 for MobileNet, all with a stride of 2 in the first convolution), at most 1,000 training images, no augmentation. Differences between methods are measured here; levels are not the paper's."
-              "At this scale CIFAR-10 stands for STL-10 in Figures 4 to 6, and BG- and DG-Mix select gamma = 0.8 of a batch unless said otherwise (preset fair)." ]
+              "At this scale CIFAR-10 stands for STL-10 in Figures 4 to 6, and BG-Mix selects gamma = 0.8 of a batch, DG-Mix 0.5, unless said otherwise (preset fair)." ]
         | ScriptScale.Paper -> []
 
     let private accuracyTable title columns (script: Script) : Publication =
