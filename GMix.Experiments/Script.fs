@@ -172,6 +172,7 @@ module Script =
         | "svhn" -> 400, 1000, 50, 100
         | "stl10" -> 500, 1000, 10, 40
         | "tiny-imagenet" -> 400, 400, 20, 50
+        | "cifar100" -> 1000, 1000, 25, 30
         | _ -> 1000, 1000, 25, 20
 
     /// A data set and a model of the paper's protocol, or what stands for them at a smaller scale.
