@@ -64,7 +64,7 @@ module PaperSet =
           Tables = fun c -> [ PaperTables.time passes c ]
           Figures = List.map Charts.timeAgainstAccuracy
           Remarks =
-            "Runs that trained side by side shared memory bandwidth: for times to compare, train with --workers 1 on a quiet machine." :: scaleRemarks script }
+            "Runs that trained side by side shared memory bandwidth, and whatever else the machine did is in their seconds: for times to compare, train with --workers 1 on a quiet machine, or see gmix bench all." :: scaleRemarks script }
 
     let private perEpoch title chart (script: Script) : Publication =
         { Title = title

@@ -206,7 +206,7 @@ module Findings =
         let distinct (select: Run -> string) = runs |> List.map select |> List.filter ((<>) "") |> List.distinct |> String.concat ", "
         let trained = runs |> List.sumBy (fun r -> r.Epochs |> List.sumBy (fun e -> e.Seconds))
         let commit = distinct (fun r -> r.File.Environment.Commit.Substring(0, min 12 r.File.Environment.Commit.Length))
-        [ $"""{runs.Length} runs, seeds {runs |> List.map (fun r -> r.Config.Seed) |> Format.seeds}. Commit {commit}; libtorch {distinct (fun r -> r.File.Environment.Libtorch)}; {distinct (fun r -> $"{r.File.Environment.Cpu}, {r.File.Environment.Cores} cores")}; {distinct (fun r -> r.Config.Precision)}, {distinct (fun r -> string r.Config.Threads)} threads a run; {Format.duration trained} of training in all, {Format.duration wall.TotalSeconds} since the command was started."""
+        [ $"""{runs.Length} runs, seeds {runs |> List.map (fun r -> r.Config.Seed) |> Format.seeds}. Commit {commit}; libtorch {distinct (fun r -> r.File.Environment.Libtorch)}; {distinct (fun r -> $"{r.File.Environment.Cpu}, {r.File.Environment.Cores} cores")}; {distinct (fun r -> r.Config.Precision)}, threads a run: {distinct (fun r -> string r.Config.Threads)}; {Format.duration trained} of training in all (side by side, evaluation not counted), {Format.duration wall.TotalSeconds} since this start of the command, which trains only what is not there."""
           match command with
           | Some c -> $"Made by: {c}"
           | None -> () ]
