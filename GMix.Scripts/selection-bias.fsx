@@ -2,7 +2,7 @@
 //
 // Claims: on little data and few epochs BG-Mix at gamma = 0.5 falls behind random selection of as many examples; the loss shrinks with gamma near 1
 //         and with more epochs. Random selection differs from G-Mix only by noise and the smaller batch. Explained in docs/selection-bias.md.
-// Takes:  smoke  seconds; cpu  about half an hour on two cores; paper  days on one GPU (CIFAR-10, wrn-16-4)
+// Takes:  smoke  seconds; cpu  about 15 minutes on two cores; paper  days on one GPU (CIFAR-10, wrn-16-4)
 // Run:    dotnet fsi GMix.Scripts/selection-bias.fsx [--scale smoke|cpu|paper] [--data DIR]
 #load "gmix.fsx"
 open GMix.Experiments
