@@ -127,7 +127,8 @@ module Experiment =
 
     let private small (model: string) = model.StartsWith("mlp", StringComparison.Ordinal) || List.contains model [ "wrn-10-1"; "wrn-16-1"; "mobilenet-0.25" ]
 
-    /// Whether one thread trains the model about as fast as several: its operators are too small to divide.
+    /// Whether runs of the models side by side, one thread each, get more done than one after the other with all threads: 1.2 times as much and more
+    /// for these, 1.04 for wrn-16-4 (gmix bench scaling workers; docs/performance.md).
     let isSmall (experiment: Experiment) = experiment.Models |> List.forall (fun m -> small m.Name)
 
     /// Threads for a run when `workers` runs share the cores.
