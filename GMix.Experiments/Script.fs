@@ -233,13 +233,13 @@ module Script =
             let comparisons = Summary.comparisons result.Runs
             let folder = Path.Combine(script.Out, $"{script.Name}-{scaleName script.Scale}")
             Directory.CreateDirectory folder |> ignore
+            let tables, figures = publication.Tables comparisons, publication.Figures comparisons
+            // the report has the order's test and the evidence by itself; a table that stands alone takes them along
             let order = Findings.ordering comparisons |> Option.map Findings.orderingText |> Option.defaultValue []
-            let tables, figures =
-                publication.Tables comparisons |> List.mapi (fun i table -> if i = 0 then { table with Legend = table.Legend @ order } else table),
-                publication.Figures comparisons
             let evidence = Findings.evidence result.Runs script.Grid.Command result.Wall
             tables
             |> List.iteri (fun i table ->
+                let table = if i = 0 then { table with Legend = table.Legend @ order } else table
                 line ""
                 ConsoleTables.print table
                 saveTable folder (if i = 0 then "table" else $"table-{i + 1}") { table with Legend = table.Legend @ evidence })
@@ -252,7 +252,7 @@ module Script =
                 Report.create publication.Title
                 |> Report.withRuns result.Runs
                 |> Report.withRemarks (publication.Remarks @ Compare.remarks result.Runs)
-                |> Report.withTables (tables |> List.filter (fun t -> not (comparisons |> List.exists (fun c -> Tables.comparison c = { t with Legend = (Tables.comparison c).Legend }))))
+                |> Report.withTables (tables |> List.filter (fun t -> not (comparisons |> List.exists (fun c -> Tables.comparison c = t))))
                 |> Report.withFigures (figures |> List.filter (fun f -> not (List.contains f.Id own)))
                 |> Report.withWallTime result.Wall
             let report = match script.Grid.Command with Some c -> Report.withCommand c report | None -> report

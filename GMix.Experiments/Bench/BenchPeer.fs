@@ -66,7 +66,7 @@ module BenchPeer =
             raise (InvalidOperationException $"{what} ended with code {code}: {last}")
         | None -> raise (InvalidOperationException $"{what} does not start")
 
-    let private median (values: float list) =
+    let internal median (values: float list) =
         let sorted = List.sort values
         sorted[sorted.Length / 2]
 

@@ -41,9 +41,7 @@ module BenchScaling =
         use json = JsonDocument.Parse(output.Trim().Split('\n') |> Array.last)
         json.RootElement.GetProperty("img_per_s").GetProperty("vanilla").GetDouble(), peak
 
-    let private median (values: float list) = (List.sort values)[values.Length / 2]
-
-    /// Seconds of a step over the batch, each divided by the smallest batch's per example.
+    /// Milliseconds of a step over the batch, and microseconds of it per example.
     let batches (model: string) (threads: int) (sizes: int list) (steps: int) =
         line $"{model}, 32x32, {threads} threads: a training step (Vanilla) over the batch"
         line "  batch    ms a step    us an example    peak MiB"
@@ -67,7 +65,7 @@ module BenchScaling =
                         [ "train"; "--dataset"; "cifar10"; "--data"; folder; "--limit"; string count; "--model"; model; "--stem-stride"; "2"; "--epochs"; "2"; "--clean-every"; "2"
                           "--threads"; string threads; "--out"; run; "--name"; "scaling" ]
                 // the second epoch: the first also meets cold caches
-                let epochs = Directory.GetDirectories(Path.Combine(run, "scaling")) |> Array.collect (fun f -> RunStore.read f |> fun r -> Array.ofSeq r.Epochs)
+                let epochs = Directory.GetDirectories(Path.Combine(run, "scaling")) |> Array.collect (fun f -> Array.ofList (RunStore.read f).Epochs)
                 let seconds = (Array.last epochs).Seconds
                 line $"  {count, 6} {number 2 seconds, 13} {number 1 (1e6 * seconds / float count), 14} {number 0 peak, 11}"
         finally
@@ -85,6 +83,6 @@ module BenchScaling =
                       let whole = fst (speed model batch size steps cores)
                       let together = [ for _ in 1..cores -> Task.Run(fun () -> fst (speed model batch size steps 1)) ] |> List.sumBy (fun t -> t.Result)
                       alone, whole, together ]
-            let of' pick = measured |> List.map pick |> median
-            let gain = measured |> List.map (fun (_, whole, together) -> together / whole) |> median
+            let of' pick = measured |> List.map pick |> BenchPeer.median
+            let gain = measured |> List.map (fun (_, whole, together) -> together / whole) |> BenchPeer.median
             line $"  {model, -16} {number 0 (of' (fun (a, _, _) -> a)), 19} {number 0 (of' (fun (_, w, _) -> w)), 22} {number 0 (of' (fun (_, _, t) -> t)), 24} {number 2 gain, 10} x"
