@@ -120,7 +120,9 @@ create "Publish" (fun () ->
         File.Delete(Path.Combine(folder, "libgmix_native.so"))
         let native = Directory.CreateDirectory(Path.Combine(folder, "native")).FullName
         for file in files [ ".cpp"; ".h"; ".inl"; "CMakeLists.txt" ] (inRoot "GMix.Core/native") do
-            File.Copy(file, Path.Combine(native, Path.GetFileName file))
+            let copy = Path.Combine(native, Path.GetRelativePath(inRoot "GMix.Core/native", file))
+            Directory.CreateDirectory(Path.GetDirectoryName copy) |> ignore
+            File.Copy(file, copy)
         File.Copy(inRoot "docs/gpu.md", Path.Combine(folder, "gpu.md"))
         for peer in files [ ".py" ] (inRoot "bench") do
             File.Copy(peer, Path.Combine(folder, Path.GetFileName peer))

@@ -2,10 +2,10 @@ using System.Runtime.InteropServices;
 
 namespace GMix.Torch;
 
-/// <summary>The kinds of argument that the shim's boxed call understands (<c>Tag</c> in native/dispatch.cpp).</summary>
+/// <summary>The kinds of argument that the shim's boxed call understands (<c>Tag</c> in native/binding/dispatch.cpp).</summary>
 internal enum ArgKind { None, Tensor, TensorList, OptionalTensorList, Int, Double, Bool, IntList, DoubleList, BoolList, String, Device, Generator }
 
-/// <summary>One argument as the shim reads it (<c>Arg</c> in native/dispatch.cpp).</summary>
+/// <summary>One argument as the shim reads it (<c>Arg</c> in native/binding/dispatch.cpp).</summary>
 [StructLayout(LayoutKind.Explicit, Size = 16)]
 internal struct NativeArg
 {

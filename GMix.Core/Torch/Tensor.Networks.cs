@@ -26,7 +26,7 @@ public sealed partial class Tensor
 
     /// <summary>
     /// 2-D convolution of (n, c, h, w) with weights (o, c, 3, 3), stride 1, padding 1: in bfloat16 by Winograd's algorithm where the processor and the
-    /// layer's size favour it (native/winograd.cpp), else as <see cref="Conv2d"/>.
+    /// layer's size favour it (native/convolution/winograd.cpp), else as <see cref="Conv2d"/>.
     /// </summary>
     public Tensor Conv3x3(Tensor weight) => OpConv3x3.Call(this, weight);
 

@@ -1,6 +1,6 @@
 namespace GMix.Torch;
 
-/// <summary>Algebra on long vectors, and mixing, in one pass over memory each (native/update.cpp). On a GPU the operators that they stand for run.</summary>
+/// <summary>Algebra on long vectors, and mixing, in one pass over memory each (native/training/update.cpp). On a GPU the operators that they stand for run.</summary>
 internal static class Vectors
 {
     private static readonly Operator OpNorm = Operator.Find("gmix::norm"), OpDot = Operator.Find("gmix::dot"), OpMove = Operator.Find("gmix::move_"), OpSgd = Operator.Find("gmix::sgd_"), OpSgdRate = Operator.Find("gmix::sgd_", "rate"),
