@@ -1,7 +1,7 @@
 """The peer: the same training steps as a PyTorch user writes them, eager, one process, images/s of each method as one line of JSON.
 
 Without flags it is what public Mixup and SAM code does: NCHW, float32. `--tuned` adds what an expert adds by hand: channels-last memory and
-bfloat16 autocast; `--tuned --precision float32` is what is left of it on a processor without bfloat16: channels-last memory. Batches are random numbers; the median step counts. `gmix bench all` runs it in turn with GMix.
+bfloat16 autocast. Batches are random numbers; the median step counts. `gmix bench all` runs it in turn with GMix.
 """
 import argparse
 import json
@@ -88,15 +88,15 @@ def model_of(name, size):
 
 
 class Trainer:
-    def __init__(self, model, bf16, rho=0.05, gamma=0.5):
-        self.model, self.bf16, self.rho, self.gamma = model, bf16, rho, gamma
+    def __init__(self, model, tuned, rho=0.05, gamma=0.5):
+        self.model, self.tuned, self.rho, self.gamma = model, tuned, rho, gamma
         self.weights = list(model.parameters())
         self.optimizer = torch.optim.SGD(self.weights, lr=0.01, momentum=0.9, weight_decay=1e-4)
         self.norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
         self.beta = torch.distributions.Beta(1.0, 1.0)
 
     def losses(self, x, a, b, lam):
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.tuned):
             logits = self.model(x)
         logits = logits.float()
         own = F.cross_entropy(logits, a, reduction="none")
@@ -157,14 +157,13 @@ def main():
     arguments.add_argument("--size", type=int, default=32)
     arguments.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments.add_argument("--tuned", action="store_true")
-    arguments.add_argument("--precision", choices=["float32", "bf16"], default="bf16", help="of --tuned")
     given = arguments.parse_args()
     torch.set_num_threads(given.threads)
     torch.manual_seed(0)
     model = model_of(given.model, given.size)
     if given.tuned:
         model = model.to(memory_format=torch.channels_last)
-    trainer = Trainer(model, given.tuned and given.precision == "bf16")
+    trainer = Trainer(model, given.tuned)
     # made beforehand, as a data loader makes them on the side
     batches = []
     for _ in range(4):

@@ -253,8 +253,7 @@ void transform_gradient(const float* g, const Map& map, int64_t begin, int64_t e
     }
 }
 
-// out [outputs][inputs] of one point (+)= Σ over tiles gradient [tile][outputs] x input [tile][inputs]. A part's sums begin at zero: they lose
-// less to rounding than one long sum would.
+// out [outputs][inputs] of one point (+)= Σ over tiles gradient [tile][outputs] x input [tile][inputs].
 template <int Outputs, int Registers>
 void sum_products(const float* gradient, int64_t height, const float* input, int64_t width, int64_t tiles, bool first, float* out, int64_t stride) {
     F sum[Outputs][Registers];
@@ -296,6 +295,9 @@ GMX_INLINE void sum_width(int64_t left, const float* gradient, int64_t height, c
     sum_outputs<Registers>(gradient, height, input, width, tiles, first, out, stride);
 }
 
+// Sums begin at zero again after so many tiles: they lose less to rounding than one long sum would, and the tiles stay close.
+constexpr int64_t kTilesPerSum = 256;
+
 void sum_tiles(const float* gradient, const float* input, int64_t tiles, int64_t outputs, int64_t inputs, int64_t begin, int64_t end, bool first, float* sums) {
     const int64_t row_blocks = (outputs + kBlock - 1) / kBlock, column_blocks = (inputs + kBlock - 1) / kBlock;
     for (int64_t unit = begin; unit < end; ++unit) {
@@ -304,8 +306,9 @@ void sum_tiles(const float* gradient, const float* input, int64_t tiles, int64_t
         const float* g = gradient + (p * outputs + row) * tiles;
         const float* d = input + (p * inputs + column) * tiles;
         float* to = sums + (p * outputs + row) * inputs + column;
-        for (int64_t j = 0; j < width; j += kWidth)
-            sum_width<kRegisters>(width - j, g, height, d + j, width, tiles, first, to + j, inputs);
+        for (int64_t t = 0; t < tiles; t += kTilesPerSum)
+            for (int64_t j = 0; j < width; j += kWidth)
+                sum_width<kRegisters>(width - j, g + t * height, height, d + t * width + j, width, least(tiles - t, kTilesPerSum), first && t == 0, to + j, inputs);
     }
 }
 
