@@ -1,5 +1,6 @@
 // Making tensors from host memory, reading them back, and their metadata.
 #include "shim.h"
+#include <ATen/core/grad_mode.h>
 #include <cstring>
 
 using gmx::Handle;
