@@ -8,7 +8,7 @@ public sealed class Conv2d : Module
     private readonly Parameter _weight;
     private readonly Parameter? _bias;
     private readonly int _stride, _padding, _groups;
-    private readonly bool _depthwise, _pointwise, _plain3x3;
+    private readonly bool _depthwise, _pointwise, _stem, _plain3x3;
 
     /// <param name="inputs">Input channels.</param>
     /// <param name="outputs">Output channels.</param>
@@ -23,6 +23,7 @@ public sealed class Conv2d : Module
         (_stride, _padding, _groups) = (stride, padding, groups);
         _depthwise = groups > 1 && groups == inputs && groups == outputs && kernel == 3 && padding == 1 && !bias;
         _pointwise = groups == 1 && kernel == 1 && stride == 1 && padding == 0 && !bias;
+        _stem = (kernel, padding, groups, bias) == (3, 1, 1, false) && inputs <= 4;
         _plain3x3 = (kernel, stride, padding, groups, bias) == (3, 1, 1, 1, false);
         _weight = AddParameter("weight", [outputs, inputs / groups, kernel, kernel], initializer ?? Initializers.HeNormalFanIn);
         if (bias) _bias = AddParameter("bias", [outputs], Initializers.Constant(0));
@@ -32,6 +33,7 @@ public sealed class Conv2d : Module
     public Tensor Forward(Tensor x) =>
         _depthwise ? x.DepthwiseConv2d(_weight, _stride)
         : _pointwise ? x.PointwiseConv2d(_weight)
+        : _stem ? x.StemConv2d(_weight, _stride)
         : _plain3x3 ? x.Conv3x3(_weight)
         : x.Conv2d(_weight, _bias?.Value, _stride, _padding, _groups);
 }

@@ -2,7 +2,7 @@ namespace GMix.Torch;
 
 public sealed partial class Tensor
 {
-    private static readonly Operator OpConv2d = Operator.Find("aten::conv2d"), OpDepthwise = Operator.Find("gmix::depthwise_conv2d"), OpPointwise = Operator.Find("gmix::pointwise_conv2d"),
+    private static readonly Operator OpConv2d = Operator.Find("aten::conv2d"), OpDepthwise = Operator.Find("gmix::depthwise_conv2d"), OpPointwise = Operator.Find("gmix::pointwise_conv2d"), OpStem = Operator.Find("gmix::stem_conv2d"),
         OpConv3x3 = Operator.Find("gmix::conv3x3"), OpLinear = Operator.Find("aten::linear"), OpBatchNorm = Operator.Find("aten::batch_norm"), OpBatchNormAct = Operator.Find("gmix::batch_norm_act"),
         OpRelu = Operator.Find("aten::relu"), OpReluIn = Operator.Find("aten::relu_"),
         OpTanh = Operator.Find("aten::tanh"), OpSoftplus = Operator.Find("aten::softplus"), OpGelu = Operator.Find("aten::gelu"), OpSigmoid = Operator.Find("aten::sigmoid"), OpSoftmax = Operator.Find("aten::softmax", "int"),
@@ -20,6 +20,14 @@ public sealed partial class Tensor
     /// <param name="weight">The filters.</param>
     /// <param name="stride">1 or 2; any other goes to <see cref="Conv2d"/>'s kernels.</param>
     public Tensor DepthwiseConv2d(Tensor weight, long stride) => OpDepthwise.Call(this, weight, stride);
+
+    /// <summary>
+    /// 3×3 convolution with zero padding 1 of images of up to 4 channels: the same as <see cref="Conv2d"/>, with a faster gradient by the weights in channels-last
+    /// memory on the CPU where the outputs are a multiple of 16.
+    /// </summary>
+    /// <param name="weight">(o, c, 3, 3).</param>
+    /// <param name="stride">1 or 2; any other goes to <see cref="Conv2d"/>'s kernels.</param>
+    public Tensor StemConv2d(Tensor weight, long stride) => OpStem.Call(this, weight, stride);
 
     /// <summary>1×1 convolution of (n, c, h, w) with weights (o, c, 1, 1): the same as <see cref="Conv2d"/>, with a faster gradient in bfloat16 on the CPU.</summary>
     public Tensor PointwiseConv2d(Tensor weight) => OpPointwise.Call(this, weight);
