@@ -29,6 +29,9 @@ public sealed class Conv2d : Module
         if (bias) _bias = AddParameter("bias", [outputs], Initializers.Constant(0));
     }
 
+    /// <summary>One 3×3 filter per channel, for <see cref="BatchNorm2d.ForwardSeparable"/>; null for any other convolution.</summary>
+    internal (Tensor Weight, int Stride)? Depthwise => _depthwise ? (_weight, _stride) : null;
+
     /// <summary>(n, in, h, w) to (n, out, h', w').</summary>
     public Tensor Forward(Tensor x) =>
         _depthwise ? x.DepthwiseConv2d(_weight, _stride)
@@ -116,12 +119,26 @@ public sealed class BatchNorm2d : Module
         return new Branches(y[0], y[1]);
     }
 
-    private Tensor[] Run(Tensor x, ForwardPass pass, Tensor? added = null, Tensor? residual = null, bool relu = true, bool twice = false)
+    /// <summary>ReLU(<paramref name="after"/>(convolution of ReLU(BN(x)))), the larger half of a depthwise separable layer, in one.</summary>
+    /// <param name="x">What this layer normalises.</param>
+    /// <param name="depthwise">3×3 with one filter per channel.</param>
+    /// <param name="after">Normalises the convolution's result.</param>
+    /// <param name="pass">How both normalise.</param>
+    public Tensor ForwardSeparable(Tensor x, Conv2d depthwise, BatchNorm2d after, ForwardPass pass)
+    {
+        var (filter, stride) = depthwise.Depthwise ?? throw new ArgumentException("not a depthwise 3×3 convolution", nameof(depthwise));
+        return x.Separable([_weight, _bias], Running(pass), filter, stride, [after._weight, after._bias], after.Running(pass), pass.Training, Momentum, Eps);
+    }
+
+    private Tensor[] Run(Tensor x, ForwardPass pass, Tensor? added = null, Tensor? residual = null, bool relu = true, bool twice = false) =>
+        x.BatchNormAct(_weight, _bias, Running(pass), added, residual, pass.Training, Momentum, Eps, relu, twice);
+
+    /// <summary>The running statistics that a pass takes part in, and the count of the batches that moved them.</summary>
+    private Tensor[] Running(ForwardPass pass)
     {
         if (pass.BatchNorm == BatchNormMode.Train)
             using (Autograd.NoGrad()) _tracked.Value.AddInPlace(1);
-        Tensor[] running = pass.BatchNorm == BatchNormMode.TrainFrozen ? [] : [_mean, _variance];
-        return x.BatchNormAct(_weight, _bias, running, added, residual, pass.Training, Momentum, Eps, relu, twice);
+        return pass.BatchNorm == BatchNormMode.TrainFrozen ? [] : [_mean, _variance];
     }
 }
 

@@ -3,7 +3,7 @@ namespace GMix.Torch;
 public sealed partial class Tensor
 {
     private static readonly Operator OpConv2d = Operator.Find("aten::conv2d"), OpDepthwise = Operator.Find("gmix::depthwise_conv2d"), OpPointwise = Operator.Find("gmix::pointwise_conv2d"), OpStem = Operator.Find("gmix::stem_conv2d"),
-        OpConv3x3 = Operator.Find("gmix::conv3x3"), OpLinear = Operator.Find("aten::linear"), OpBatchNorm = Operator.Find("aten::batch_norm"), OpBatchNormAct = Operator.Find("gmix::batch_norm_act"),
+        OpConv3x3 = Operator.Find("gmix::conv3x3"), OpLinear = Operator.Find("aten::linear"), OpBatchNorm = Operator.Find("aten::batch_norm"), OpBatchNormAct = Operator.Find("gmix::batch_norm_act"), OpSeparable = Operator.Find("gmix::separable"),
         OpRelu = Operator.Find("aten::relu"), OpReluIn = Operator.Find("aten::relu_"),
         OpTanh = Operator.Find("aten::tanh"), OpSoftplus = Operator.Find("aten::softplus"), OpGelu = Operator.Find("aten::gelu"), OpSigmoid = Operator.Find("aten::sigmoid"), OpSoftmax = Operator.Find("aten::softmax", "int"),
         OpLogSoftmax = Operator.Find("aten::log_softmax", "int"), OpLogSumExp = Operator.Find("aten::logsumexp"), OpAdaptivePool = Operator.Find("aten::adaptive_avg_pool2d"), OpMaxPool = Operator.Find("aten::max_pool2d"),
@@ -51,6 +51,19 @@ public sealed partial class Tensor
     /// <returns>y; y again where <paramref name="twice"/>; v where something was added.</returns>
     internal Tensor[] BatchNormAct(Tensor weight, Tensor bias, Tensor[] running, Tensor? added, Tensor? residual, bool training, double momentum, double eps, bool relu, bool twice) =>
         OpBatchNormAct.CallMany(3, this, weight, bias, running, One(added), One(residual), training, momentum, eps, relu, twice)!;
+
+    /// <summary>
+    /// ReLU(BN₂(depthwise 3×3 convolution of ReLU(BN₁(z)))), as one node of the graph: on the host, for channels-last float32 and bfloat16 whose channels are
+    /// a multiple of 16, training passes keep neither of the two activations in between in memory.
+    /// </summary>
+    /// <param name="before">BN₁'s scale and shift.</param>
+    /// <param name="runningBefore">BN₁'s running mean and variance, which training moves, or none.</param>
+    /// <param name="filter">(c, 1, 3, 3).</param>
+    /// <param name="stride">Of the convolution.</param>
+    /// <param name="after">BN₂'s scale and shift.</param>
+    /// <param name="runningAfter">BN₂'s running mean and variance, or none.</param>
+    internal Tensor Separable(Tensor[] before, Tensor[] runningBefore, Tensor filter, long stride, Tensor[] after, Tensor[] runningAfter, bool training, double momentum, double eps) =>
+        OpSeparable.Call(this, before, runningBefore, filter, stride, after, runningAfter, training, momentum, eps);
 
     private static Tensor[] One(Tensor? tensor) => tensor is null ? [] : [tensor];
 
