@@ -1,5 +1,6 @@
 // See instructions.h.
 #include "shim.h"
+#include "allowed_instructions.h"
 #include "instructions.h"
 #include <algorithm>
 
@@ -12,11 +13,11 @@ gmx::Instructions gmx::instructions() {
         if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl")) return kAvx2;
         return __builtin_cpu_supports("avx512bf16") ? kAvx512Bf16 : kAvx512;
     }();
-    return static_cast<Instructions>(std::min(best, widest));
+    return static_cast<Instructions>(std::min({best, widest, static_cast<int32_t>(allowed_instructions())}));
 #else
     return kAnyProcessor;
 #endif
 }
 
-// The widest instructions that this thread's stem and separable convolutions may use (gmx::Instructions). For tests and comparisons.
+// The widest instructions that this thread's stem, separable and Winograd convolutions may use (gmx::Instructions). For tests and comparisons.
 GMX_API void gmx_instructions_limit(int32_t level) { widest = level; }

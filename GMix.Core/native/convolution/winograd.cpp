@@ -4,7 +4,7 @@
 // rounded.
 // Every sum has an order that depends on sizes alone, so the number of threads does not change the result.
 #include "shim.h"
-#include "allowed_instructions.h"
+#include "instructions.h"
 #include "winograd_float.h"
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
@@ -43,23 +43,18 @@ int32_t& mode() {
 
 bool has_bf16() {
 #ifdef GMIX_AVX512_BF16
-    static const bool has = gmx::allowed_instructions() >= 3 && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-    return has;
+    return gmx::instructions() >= gmx::kAvx512Bf16;
 #else
     return false;
 #endif
 }
 
-thread_local int32_t widest = 2; // in float32: 0 generic, 1 AVX2, 2 AVX-512
-
 // The kernels with the widest registers that the numbers of channels fill; null where there are none, or none that gain.
 const winograd::FloatKernels* float_kernels(int64_t inputs, int64_t outputs) {
     const auto fits = [=](const winograd::FloatKernels& k) { return inputs % k.lanes == 0 && outputs % k.lanes == 0; };
 #if defined(__x86_64__)
-    static const bool avx512 = gmx::allowed_instructions() >= 2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    static const bool avx2 = gmx::allowed_instructions() >= 1 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    if (avx512 && widest >= 2 && fits(winograd::FloatTables::avx512)) return &winograd::FloatTables::avx512;
-    if (avx2 && widest >= 1 && fits(winograd::FloatTables::avx2)) return &winograd::FloatTables::avx2;
+    if (gmx::instructions() >= gmx::kAvx512 && fits(winograd::FloatTables::avx512)) return &winograd::FloatTables::avx512;
+    if (gmx::instructions() >= gmx::kAvx2 && fits(winograd::FloatTables::avx2)) return &winograd::FloatTables::avx2;
 #endif
     return mode() == kEverywhere && fits(winograd::FloatTables::generic) ? &winograd::FloatTables::generic : nullptr;
 }
@@ -262,5 +257,3 @@ GMX_API int32_t gmx_winograd(int32_t wanted) {
 }
 // 1 where there are kernels for bfloat16 and the processor can run them.
 GMX_API int32_t gmx_winograd_has_bf16() { return has_bf16(); }
-// The widest instructions that the calling thread's float32 kernels may use: 0 any processor's, 1 AVX2, 2 AVX-512. For tests and comparisons.
-GMX_API void gmx_winograd_limit(int32_t level) { widest = level; }

@@ -11,7 +11,7 @@ namespace GMix.Core.Tests.Torch;
 /// </summary>
 public sealed class WinogradFloatTests : IDisposable
 {
-    private const int Off = 0, WherePays = 1, Everywhere = 2, Avx512 = 2;
+    private const int Off = 0, WherePays = 1, Everywhere = 2, Everything = 3;
     private readonly int _before = NativeMethods.gmx_winograd(Everywhere);
     private readonly TensorScope _scope = new();
 
@@ -19,7 +19,7 @@ public sealed class WinogradFloatTests : IDisposable
     {
         _scope.Dispose();
         NativeMethods.gmx_winograd(_before);
-        NativeMethods.gmx_winograd_limit(Avx512);
+        NativeMethods.gmx_instructions_limit(Everything);
     }
 
     private readonly record struct Layer(Tensor X, Tensor W, Tensor G);
@@ -75,7 +75,7 @@ public sealed class WinogradFloatTests : IDisposable
     {
         var layer = Draw(n, inputs, outputs, h, w);
         var (exact, direct) = (Run(layer, DType.Float64, false), Run(layer, DType.Float32, false));
-        NativeMethods.gmx_winograd_limit(level);
+        NativeMethods.gmx_instructions_limit(level);
         var ours = Run(layer);
         Differ(direct, ours);
         void Near(Tensor a, Tensor b, Tensor reference)
@@ -105,7 +105,7 @@ public sealed class WinogradFloatTests : IDisposable
         var exact = Run(layer, DType.Float64, false);
         foreach (var level in new[] { 0, 1, 2 })
         {
-            NativeMethods.gmx_winograd_limit(level);
+            NativeMethods.gmx_instructions_limit(level);
             Same(exact, Run(layer));
         }
     }
@@ -119,7 +119,7 @@ public sealed class WinogradFloatTests : IDisposable
     [InlineData(2)]
     public void TheSameBitsEveryTimeOnAnyNumberOfThreads(int level)
     {
-        NativeMethods.gmx_winograd_limit(level);
+        NativeMethods.gmx_instructions_limit(level);
         var layer = Draw(9, 72, 64, 15, 16);
         var first = Run(layer);
         var threads = TorchRuntime.Threads;
@@ -177,9 +177,9 @@ public sealed class WinogradFloatTests : IDisposable
         var expected = Run(layer).Y.ToDoubles();
         NativeMethods.gmx_winograd(WherePays);
         Assert.Equal(expected, conv.Forward(layer.X).ToDoubles());
-        NativeMethods.gmx_winograd_limit(0); // any processor's instructions do not pay
+        NativeMethods.gmx_instructions_limit(0); // any processor's instructions do not pay
         Assert.Equal(Run(layer, conv3x3: false).Y.ToDoubles(), conv.Forward(layer.X).ToDoubles());
-        NativeMethods.gmx_winograd_limit(Avx512);
+        NativeMethods.gmx_instructions_limit(Everything);
         NativeMethods.gmx_winograd(Off);
         Assert.Equal(Run(layer, conv3x3: false).Y.ToDoubles(), conv.Forward(layer.X).ToDoubles());
     }
