@@ -1,6 +1,6 @@
 // small_gemm.h for any processor, and the choice among the three.
 #include "small_gemm_kernel.h"
-#include "instructions.h"
+#include "processor.h"
 
 namespace gmx {
 

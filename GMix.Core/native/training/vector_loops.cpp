@@ -1,6 +1,6 @@
 // vector_loops.h for any processor, and the choice among the three.
 #include "vector_loops_kernel.h"
-#include "instructions.h"
+#include "processor.h"
 
 namespace gmx {
 

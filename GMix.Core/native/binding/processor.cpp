@@ -1,5 +1,6 @@
-// The processor's instructions, as far as kernels care.
-#include "instructions.h"
+// See processor.h.
+#include "processor.h"
+#include "allowed_instructions.h"
 #include "shim.h"
 #include <algorithm>
 
@@ -12,7 +13,7 @@ int gmx::widest_instructions() {
 #else
     static const int has = 0;
 #endif
-    return std::min(has, widest.load(std::memory_order_relaxed));
+    return std::min({has, widest.load(std::memory_order_relaxed), static_cast<int>(allowed_instructions())});
 }
 
 // For tests: 0 any processor's instructions, 1 AVX2 at most, 2 what there is. Returns what was set before.
