@@ -141,7 +141,7 @@ public sealed class MethodStep : IScorer, IDisposable
     internal Tensor Gradient(Tensor losses, bool retainGraph = false, double share = 1)
     {
         _backwards += share;
-        return Network.Parameters.Gradient(losses.Mean(), retainGraph);
+        return Network.Parameters.Gradient(losses, retainGraph);
     }
 
     /// <summary>Per-example losses and logits of the batch, or of some of its rows, at the weights as they are; a pass after the first.</summary>

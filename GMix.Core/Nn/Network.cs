@@ -55,7 +55,10 @@ public sealed class Network : IDisposable
         // activations live as long as the graph needs them, not as long as the step: a backward pass frees them as it goes
         using var scope = new TensorScope();
         using (new Autocast(Precision == Precision.BFloat16 && !pass.FullPrecision, Device))
-            return scope.Keep(Model.Forward(pass.Stage(0, images), pass).To(Type));
+        {
+            var logits = Model.Forward(pass.Stage(0, images), pass);
+            return scope.Keep(logits.DType == Type ? logits : logits.To(Type));
+        }
     }
 
     /// <summary>All parameters and buffers by full name, as PyTorch's <c>state_dict</c> orders its names.</summary>

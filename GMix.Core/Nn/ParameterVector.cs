@@ -46,8 +46,8 @@ public sealed class ParameterVector
     /// <summary>The parameters by full name, with where they start in the vector.</summary>
     public IReadOnlyList<ParameterPart> Parts { get; }
 
-    /// <summary>The gradient of a scalar with respect to w, shape (d). Weights that do not take part get 0.</summary>
-    /// <param name="loss">A scalar with a graph.</param>
+    /// <summary>The gradient of a scalar, or of the mean of several, with respect to w, shape (d). Weights that do not take part get 0.</summary>
+    /// <param name="loss">A scalar or (n), with a graph.</param>
     /// <param name="retainGraph">Keep the graph for a second gradient.</param>
     public Tensor Gradient(Tensor loss, bool retainGraph = false) => Autograd.FlatGradient(loss, _handles, retainGraph);
 

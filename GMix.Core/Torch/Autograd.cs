@@ -49,7 +49,7 @@ public static unsafe class Autograd
         return gradients;
     }
 
-    /// <summary>The gradients of a scalar as one flat vector: each input's elements in its memory order, one input after another. One native call.</summary>
+    /// <summary>The gradients of a scalar, or of the mean of several, as one flat vector: each input's elements in its memory order, one input after another. One native call.</summary>
     internal static Tensor FlatGradient(Tensor output, nint[] inputs, bool retainGraph)
     {
         fixed (nint* p = inputs)

@@ -36,11 +36,18 @@ static bool in_a_row(const std::vector<at::Tensor>& inputs, const std::vector<at
 }
 
 // d(output)/d(inputs) as one flat vector: the elements of each input in its own memory order, one after another. One call a backward pass.
-// Inputs that do not take part get zeros.
+// Inputs that do not take part get zeros. Of an output that is no scalar, the mean is differentiated: nobody asked for its value, so it is not taken,
+// and each element's share of it is the seed.
 GMX_API int32_t gmx_grad_flat(Handle output, const Handle* inputs, int32_t n, int32_t retain_graph, Handle* out) {
     return gmx::guarded([&] {
         auto parameters = borrow_all(inputs, n);
-        auto grads = torch::autograd::grad({gmx::borrow(output)}, parameters, {}, retain_graph != 0, false, /*allow_unused=*/true);
+        auto from = gmx::borrow(output);
+        std::vector<at::Tensor> seeds;
+        if (from.dim() > 0) {
+            at::NoGradGuard no_grad;
+            seeds.push_back(at::full(from.sizes(), 1.0 / static_cast<double>(from.numel()), from.options()));
+        }
+        auto grads = torch::autograd::grad({from}, parameters, seeds, retain_graph != 0, false, /*allow_unused=*/true);
         at::NoGradGuard no_grad;
         int64_t total = 0;
         for (const auto& p : parameters) total += p.numel();

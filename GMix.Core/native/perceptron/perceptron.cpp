@@ -124,7 +124,9 @@ struct Perceptron : torch::autograd::Function<Perceptron> {
             float *db = flat.data_ptr<float>() + bias_at, *dw = flat.data_ptr<float>() + weight_at;
             std::fill(db, db + out, 0.0f);
             for (int64_t i = 0; i < n; ++i) for (int64_t j = 0; j < out; ++j) db[j] += gp[i * out + j];
-            split(in, 64, n * in * out, [&](int64_t from, int64_t to) { gemm.plain(out, to - from, n, gp, 1, out, ip + from, in, dw + from, in); });
+            // by rows where there are some for each thread: so the vectors' loops divide them too, and each processor finds its part in its own cache
+            if (out >= 32) split(out, 4, n * in * out, [&](int64_t from, int64_t to) { gemm.plain(to - from, in, n, gp + from, 1, out, ip, in, dw + from * in, in); });
+            else split(in, 128, n * in * out, [&](int64_t from, int64_t to) { gemm.plain(out, to - from, n, gp, 1, out, ip + from, in, dw + from, in); });
             result[2 + 2 * l] = flat.as_strided({out}, {1}, bias_at);
             result[1 + 2 * l] = flat.as_strided({out, in}, {in, 1}, weight_at);
             if (l == 0 && !context->needs_input_grad(0)) break;

@@ -1,5 +1,6 @@
 // Algebra on the flat weight vector in one pass over memory each, and Mixup: in host memory by loops with the arithmetic of the operators they stand
 // for (a product is rounded before the sum), elsewhere by these operators.
+#include "vector_loops.h"
 #include "shim.h"
 #include <ATen/Dispatch.h>
 #include <ATen/Parallel.h>
@@ -8,14 +9,13 @@
 #include <initializer_list>
 #include <vector>
 
-#pragma GCC optimize("fp-contract=off")
-
 namespace {
 
 using at::Tensor;
+using gmx::kChunk;
+using gmx::vector_loops;
 
-constexpr int64_t kChunk = 8192; // elements; sums are taken chunk by chunk, so that they do not depend on the number of threads
-constexpr int64_t kGrain = 4;    // chunks worth a thread
+constexpr int64_t kGrain = 4; // chunks worth a thread
 
 // Whether the loops can run: alike vectors in host memory whose values no graph follows.
 bool alike(std::initializer_list<const Tensor*> vectors) {
@@ -27,67 +27,17 @@ bool alike(std::initializer_list<const Tensor*> vectors) {
     return true;
 }
 
+// body(c, begin, end): a stretch of elements that starts with chunk c
 template <class Body>
 void chunks(int64_t n, Body&& body) {
-    at::parallel_for(0, (n + kChunk - 1) / kChunk, kGrain, [&](int64_t begin, int64_t end) {
-        for (int64_t c = begin; c < end; ++c) body(c, c * kChunk, std::min(n, (c + 1) * kChunk));
-    });
-}
-
-template <class T>
-double product(const T* x, const T* y, int64_t begin, int64_t end) {
-    double sums[8] = {};
-    int64_t i = begin;
-    for (; i + 8 <= end; i += 8) for (int64_t j = 0; j < 8; ++j) sums[j] += static_cast<double>(x[i + j]) * static_cast<double>(y[i + j]);
-    for (; i < end; ++i) sums[0] += static_cast<double>(x[i]) * static_cast<double>(y[i]);
-    return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
-}
-
-// The loops take numbers by value and say that vectors do not overlap: else each element would wait for the one before.
-
-template <class T>
-void moved(T* __restrict out, const T* __restrict x, const T* __restrict y, T factor, int64_t n) {
-    for (int64_t i = 0; i < n; ++i) out[i] = x[i] + factor * y[i];
-}
-
-template <class T>
-void added(T* __restrict x, const T* __restrict y, T factor, int64_t n) {
-    for (int64_t i = 0; i < n; ++i) x[i] = y[i] + factor * x[i];
-}
-
-template <class T>
-void plain_step(T* __restrict w, const T* __restrict d, T rate, T decay, int64_t n) {
-    for (int64_t i = 0; i < n; ++i) w[i] -= rate * (d[i] + decay * w[i]);
-}
-
-template <class T>
-void momentum_step(T* __restrict w, T* __restrict v, const T* __restrict d, T rate, T momentum, T decay, int64_t n) {
-    for (int64_t i = 0; i < n; ++i) {
-        const T next = momentum * v[i] + (d[i] + decay * w[i]);
-        v[i] = next;
-        w[i] -= rate * next;
-    }
-}
-
-template <class T>
-void nesterov_step(T* __restrict w, T* __restrict v, const T* __restrict d, T rate, T momentum, T decay, int64_t n) {
-    for (int64_t i = 0; i < n; ++i) {
-        const T g = d[i] + decay * w[i], next = momentum * v[i] + g;
-        v[i] = next;
-        w[i] -= rate * (g + momentum * next);
-    }
-}
-
-template <class T>
-void mixed_row(T* __restrict out, const T* __restrict x, const T* __restrict y, T weight, T rest, int64_t n) {
-    for (int64_t i = 0; i < n; ++i) out[i] = x[i] * weight + y[i] * rest;
+    at::parallel_for(0, (n + kChunk - 1) / kChunk, kGrain, [&](int64_t begin, int64_t end) { body(begin, begin * kChunk, std::min(n, end * kChunk)); });
 }
 
 template <class T>
 double inner_product_of(const Tensor& x, const Tensor& y) {
     std::vector<double> parts((x.numel() + kChunk - 1) / kChunk);
     const T *xp = x.data_ptr<T>(), *yp = y.data_ptr<T>();
-    chunks(x.numel(), [&](int64_t c, int64_t begin, int64_t end) { parts[c] = product(xp, yp, begin, end); });
+    chunks(x.numel(), [&](int64_t c, int64_t begin, int64_t end) { vector_loops<T>().products(xp + begin, yp + begin, end - begin, parts.data() + c); });
     double sum = 0;
     for (double p : parts) sum += p;
     return sum;
@@ -122,7 +72,7 @@ void move_(const Tensor& out, const Tensor& x, const Tensor& y, const Tensor& fa
         const auto f = static_cast<scalar_t>(factor.item<double>());
         const scalar_t *xp = x.data_ptr<scalar_t>(), *yp = y.data_ptr<scalar_t>();
         scalar_t* op = out.data_ptr<scalar_t>();
-        chunks(x.numel(), [&](int64_t, int64_t begin, int64_t end) { moved(op + begin, xp + begin, yp + begin, f, end - begin); });
+        chunks(x.numel(), [&](int64_t, int64_t begin, int64_t end) { vector_loops<scalar_t>().moved(op + begin, xp + begin, yp + begin, f, end - begin); });
     });
 }
 
@@ -139,11 +89,12 @@ void sgd_(const Tensor& w, const Tensor& v, const Tensor& d, double rate, double
         const auto eta = static_cast<scalar_t>(rate), mu = static_cast<scalar_t>(momentum), lambda = static_cast<scalar_t>(decay);
         const scalar_t* dp = d.data_ptr<scalar_t>();
         scalar_t *wp = w.data_ptr<scalar_t>(), *vp = v.data_ptr<scalar_t>();
+        const auto& loops = vector_loops<scalar_t>();
         chunks(w.numel(), [&](int64_t, int64_t begin, int64_t end) {
             const int64_t length = end - begin;
-            if (mu == 0) plain_step(wp + begin, dp + begin, eta, lambda, length);
-            else if (nesterov) nesterov_step(wp + begin, vp + begin, dp + begin, eta, mu, lambda, length);
-            else momentum_step(wp + begin, vp + begin, dp + begin, eta, mu, lambda, length);
+            if (mu == 0) loops.plain_step(wp + begin, dp + begin, eta, lambda, length);
+            else if (nesterov) loops.nesterov_step(wp + begin, vp + begin, dp + begin, eta, mu, lambda, length);
+            else loops.momentum_step(wp + begin, vp + begin, dp + begin, eta, mu, lambda, length);
         });
     });
     w.unsafeGetTensorImpl()->bump_version();
@@ -176,19 +127,20 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> decompose(const Tensor& plus, const T
     AT_DISPATCH_FLOATING_TYPES(plus.scalar_type(), "decompose", [&] {
         const scalar_t *p = plus.data_ptr<scalar_t>(), *m = minus.data_ptr<scalar_t>();
         scalar_t* o = out.data_ptr<scalar_t>();
-        chunks(n, [&](int64_t k, int64_t begin, int64_t end) {
-            squares[3 * k] = product(p, p, begin, end);
-            squares[3 * k + 1] = product(m, p, begin, end);
-            squares[3 * k + 2] = product(m, m, begin, end);
-        });
+        const auto& loops = vector_loops<scalar_t>();
+        chunks(n, [&](int64_t k, int64_t begin, int64_t end) { loops.squares(p + begin, m + begin, end - begin, squares.data() + 3 * k); });
         double square = 0;
         for (int64_t k = 0; k < count; ++k) { square += squares[3 * k]; along += squares[3 * k + 1]; whole += squares[3 * k + 2]; }
         c = square < tiny ? 0 : along / square;
         const auto factor = static_cast<scalar_t>(c), weight = static_cast<scalar_t>(kappa);
         chunks(n, [&](int64_t k, int64_t begin, int64_t end) {
-            moved(o + begin, m + begin, p + begin, -factor, end - begin);
-            squares[k] = product(o, o, begin, end);
-            added(o + begin, p + begin, weight, end - begin);
+            // a few chunks at a time, which stay in the second-level cache between the three loops
+            for (; begin < end; begin += 4 * kChunk, k += 4) {
+                const int64_t length = std::min(4 * kChunk, end - begin);
+                loops.moved(o + begin, m + begin, p + begin, -factor, length);
+                loops.products(o + begin, o + begin, length, squares.data() + k);
+                loops.added(o + begin, p + begin, weight, length);
+            }
         });
         for (int64_t k = 0; k < count; ++k) orthogonal += squares[k];
     });
@@ -215,7 +167,7 @@ Tensor mix_rows(const Tensor& x, const Tensor& partner, const Tensor& weight) {
         at::parallel_for(0, n, std::max<int64_t>(1, 4 * kChunk / std::max<int64_t>(1, row)), [&](int64_t begin, int64_t end) {
             for (int64_t i = begin; i < end; ++i) {
                 const scalar_t *a = xp + i * row, *b = xp + p[i] * row, w = wp[i], rest = 1 - w;
-                mixed_row(op + i * row, a, b, w, rest, row);
+                vector_loops<scalar_t>().mixed(op + i * row, a, b, w, rest, row);
             }
         });
     });

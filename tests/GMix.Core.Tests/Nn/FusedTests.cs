@@ -54,7 +54,7 @@ public class FusedTests
         var before = NativeMethods.gmx_widest_instructions(level);
         try
         {
-            foreach (var (n, widths) in new (int, int[])[] { (32, [3072, 64, 64, 10]), (1, [3, 2]), (7, [19, 37, 5, 3]), (33, [300, 70, 11]), (5, [64, 4, 100]) })
+            foreach (var (n, widths) in new (int, int[])[] { (32, [3072, 64, 64, 10]), (1, [3, 2]), (7, [19, 37, 5, 3]), (33, [300, 70, 11]), (5, [64, 4, 100]), (130, [1100, 35, 3]) })
             {
                 using var scope = new TensorScope();
                 var weights = Weights(widths);
@@ -75,12 +75,15 @@ public class FusedTests
         }
     }
 
-    [Fact]
-    public void PerceptronDoesNotDependOnTheNumberOfThreads()
+    // the first layer's gradient is divided among threads by rows where it has many, by columns where it has few
+    [Theory]
+    [InlineData(32, 3072, 64, 64, 10)]
+    [InlineData(128, 3072, 10)]
+    public void PerceptronDoesNotDependOnTheNumberOfThreads(int n, params int[] widths)
     {
         using var scope = new TensorScope();
-        var weights = Weights([3072, 64, 64, 10]);
-        var (x, seed, threads) = (Numbers([32, 3072], 1), Numbers([32, 10], 2), TorchRuntime.Threads);
+        var weights = Weights(widths);
+        var (x, seed, threads) = (Numbers([n, 3072], 1), Numbers([n, 10], 2), TorchRuntime.Threads);
         double[] Run(int count)
         {
             TorchRuntime.Threads = count;
@@ -97,6 +100,70 @@ public class FusedTests
         {
             TorchRuntime.Threads = threads;
         }
+    }
+
+    /// <summary>The vectors' loops of any processor, of AVX2 and of the widest instructions give the same bits, in float32 and float64, at lengths with and without rests.</summary>
+    [Theory]
+    [InlineData(DType.Float32, 3)]
+    [InlineData(DType.Float32, 9 * 8192 + 13)]
+    [InlineData(DType.Float32, 8 * 8192)]
+    [InlineData(DType.Float64, 5 * 8192 + 7)]
+    public void VectorsAreTheSameBitsWhateverTheInstructions(DType type, int n)
+    {
+        using var scope = new TensorScope();
+        using var noGrad = Autograd.NoGrad();
+        var (x, y, factor) = (Numbers([n], 1, type), Numbers([n], 2, type), Tensor.Scalar(0.3, DType.Float64));
+        double[] Run(int level)
+        {
+            var before = NativeMethods.gmx_widest_instructions(level);
+            try
+            {
+                var all = new List<Tensor> { Vectors.Norm(x), Vectors.Dot(x, y), Vectors.Moved(x, y, factor), Vectors.MixRows(Tensor.Stack([x, y]), Tensor.From([1L, 0], 2), Tensor.From([0.3, 0.8], 2).To(type)) };
+                var (direction, projection, orthogonal, minus) = Vectors.Decompose(x, y, 0.7, 1e-24);
+                all.AddRange([direction, projection, orthogonal, minus]);
+                foreach (var (momentum, nesterov) in new[] { (0.0, false), (0.9, false), (0.9, true) })
+                {
+                    var (w, v) = (x.Clone(), y.Clone());
+                    Vectors.Descend(w, v, y, 0.1, momentum, 1e-4, nesterov);
+                    all.AddRange([w, v]);
+                }
+                return [.. all.SelectMany(t => t.ToDoubles())];
+            }
+            finally
+            {
+                NativeMethods.gmx_widest_instructions(before);
+            }
+        }
+        var any = Run(0);
+        Assert.Equal(any, Run(1));
+        Assert.Equal(any, Run(2));
+        // eight sums in turn within chunks of 8192, folded in pairs: what checkpoints and published figures were made with
+        double squares = 0;
+        var numbers = x.ToDoubles();
+        for (var begin = 0; begin < n; begin += 8192)
+        {
+            var (end, s) = (Math.Min(n, begin + 8192), new double[8]);
+            var i = begin;
+            for (; i + 8 <= end; i += 8) for (var j = 0; j < 8; j++) s[j] += numbers[i + j] * numbers[i + j];
+            for (; i < end; i++) s[0] += numbers[i] * numbers[i];
+            squares += s[0] + s[1] + (s[2] + s[3]) + (s[4] + s[5] + (s[6] + s[7]));
+        }
+        Assert.Equal(Math.Sqrt(squares), any[0]);
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(7)]
+    [InlineData(32)]
+    public void TheGradientOfLossesIsThatOfTheirMean(int n)
+    {
+        using var scope = new TensorScope();
+        using var network = new Network(new Mlp(12, [9, 5], 4), seed: 3);
+        var logits = network.Logits(Numbers([n, 12], 4), new ForwardPass(BatchNormMode.Train));
+        var losses = new Loss().PerExample(logits, new Targets(Tensor.From(Enumerable.Range(0, n).Select(i => (long)(i % 4)).ToArray(), n)));
+        var ofMean = network.Parameters.Gradient(losses.Mean(), retainGraph: true).ToDoubles();
+        Assert.Contains(ofMean, g => g != 0);
+        Assert.Equal(ofMean, network.Parameters.Gradient(losses).ToDoubles());
     }
 
     [Fact]
