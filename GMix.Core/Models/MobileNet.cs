@@ -63,14 +63,14 @@ public sealed class MobileNet : Model
     /// <inheritdoc/>
     public override Tensor Forward(Tensor x, ForwardPass pass)
     {
-        var h = _bn1.ForwardRelu(_conv1.Forward(x), pass);
+        var h = new Branches(_bn1.ForwardRelu(_conv1.Forward(x), pass));
         var next = 0;
         for (var stage = 0; stage < Stages.Length; stage++)
         {
-            for (var i = 0; i < Stages[stage].Layers; i++) h = _layers[next++].Forward(h, pass);
-            h = pass.Stage(stage + 1, h);
+            for (var i = 0; i < Stages[stage].Layers; i++) h = h.Then(a => _layers[next++].Forward(a, pass));
+            h = new Branches(pass.Stage(stage + 1, h.First));
         }
-        return _linear.Forward(h.GlobalAveragePool());
+        return _linear.Forward(h.First.GlobalAveragePool());
     }
 
     /// <summary>Depthwise separable convolution: one 3×3 filter per channel, then a mixture of channels at each position.</summary>

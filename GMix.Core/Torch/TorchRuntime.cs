@@ -50,6 +50,8 @@ public static unsafe class TorchRuntime
         if (_allocatorTuned) return;
         _allocatorTuned = true;
         NativeMethods.gmx_tune_allocator();
+        NativeMethods.gmx_use_arena();
+        NativeMethods.gmx_release_startup_pages();
     }
 
     /// <summary>Prefers deterministic kernels where libtorch has them (and turns cuDNN's search for the fastest off).</summary>
