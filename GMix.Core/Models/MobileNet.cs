@@ -63,6 +63,21 @@ public sealed class MobileNet : Model
     /// <inheritdoc/>
     public override Tensor Forward(Tensor x, ForwardPass pass)
     {
+        if (pass.AtStage is not null) return ForwardByStages(x, pass);
+        // what a layer ends with is normalised by the next one, in one go with its depthwise convolution
+        var (h, norm) = (new Branches(_conv1.Forward(x)), _bn1);
+        foreach (var layer in _layers)
+        {
+            var before = norm;
+            h = h.Then(a => layer.Forward(a, before, pass));
+            norm = layer.Norm;
+        }
+        return _linear.Forward(norm.ForwardRelu(h.First, pass).GlobalAveragePool());
+    }
+
+    /// <summary>The same with the activations between stages at hand.</summary>
+    private Tensor ForwardByStages(Tensor x, ForwardPass pass)
+    {
         var h = new Branches(_bn1.ForwardRelu(_conv1.Forward(x), pass));
         var next = 0;
         for (var stage = 0; stage < Stages.Length; stage++)
@@ -86,6 +101,12 @@ public sealed class MobileNet : Model
             _pointwise = Add("conv2", init.Conv(inputs, outputs, 1));
             _bn2 = Add("bn2", init.Norm(outputs));
         }
+
+        /// <summary>The normalisation that the layer ends with.</summary>
+        public BatchNorm2d Norm => _bn2;
+
+        /// <summary>From what comes before a normalisation and ReLU to what comes before this layer's last.</summary>
+        public Tensor Forward(Tensor x, BatchNorm2d norm, ForwardPass pass) => _pointwise.Forward(norm.ForwardSeparable(x, _depthwise, _bn1, pass));
 
         public Tensor Forward(Tensor x, ForwardPass pass) => _bn2.ForwardRelu(_pointwise.Forward(_bn1.ForwardRelu(_depthwise.Forward(x), pass)), pass);
     }
