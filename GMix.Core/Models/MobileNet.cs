@@ -65,22 +65,27 @@ public sealed class MobileNet : Model
     {
         if (pass.AtStage is not null) return ForwardByStages(x, pass);
         // what a layer ends with is normalised by the next one, in one go with its depthwise convolution
-        var (h, norm) = (_conv1.Forward(x), _bn1);
-        foreach (var layer in _layers) (h, norm) = layer.Forward(h, norm, pass);
-        return _linear.Forward(norm.ForwardRelu(h, pass).GlobalAveragePool());
+        var (h, norm) = (new Branches(_conv1.Forward(x)), _bn1);
+        foreach (var layer in _layers)
+        {
+            var before = norm;
+            h = h.Then(a => layer.Forward(a, before, pass));
+            norm = layer.Norm;
+        }
+        return _linear.Forward(norm.ForwardRelu(h.First, pass).GlobalAveragePool());
     }
 
     /// <summary>The same with the activations between stages at hand.</summary>
     private Tensor ForwardByStages(Tensor x, ForwardPass pass)
     {
-        var h = _bn1.ForwardRelu(_conv1.Forward(x), pass);
+        var h = new Branches(_bn1.ForwardRelu(_conv1.Forward(x), pass));
         var next = 0;
         for (var stage = 0; stage < Stages.Length; stage++)
         {
-            for (var i = 0; i < Stages[stage].Layers; i++) h = _layers[next++].Forward(h, pass);
-            h = pass.Stage(stage + 1, h);
+            for (var i = 0; i < Stages[stage].Layers; i++) h = h.Then(a => _layers[next++].Forward(a, pass));
+            h = new Branches(pass.Stage(stage + 1, h.First));
         }
-        return _linear.Forward(h.GlobalAveragePool());
+        return _linear.Forward(h.First.GlobalAveragePool());
     }
 
     /// <summary>Depthwise separable convolution: one 3×3 filter per channel, then a mixture of channels at each position.</summary>
@@ -97,8 +102,11 @@ public sealed class MobileNet : Model
             _bn2 = Add("bn2", init.Norm(outputs));
         }
 
+        /// <summary>The normalisation that the layer ends with.</summary>
+        public BatchNorm2d Norm => _bn2;
+
         /// <summary>From what comes before a normalisation and ReLU to what comes before this layer's last.</summary>
-        public (Tensor, BatchNorm2d) Forward(Tensor x, BatchNorm2d norm, ForwardPass pass) => (_pointwise.Forward(norm.ForwardSeparable(x, _depthwise, _bn1, pass)), _bn2);
+        public Tensor Forward(Tensor x, BatchNorm2d norm, ForwardPass pass) => _pointwise.Forward(norm.ForwardSeparable(x, _depthwise, _bn1, pass));
 
         public Tensor Forward(Tensor x, ForwardPass pass) => _bn2.ForwardRelu(_pointwise.Forward(_bn1.ForwardRelu(_depthwise.Forward(x), pass)), pass);
     }

@@ -55,7 +55,7 @@ public sealed class PreActResNet18 : Model
         var branches = new Branches(h);
         for (var k = 0; k < _stages.Length; k++)
         {
-            branches = _stages[k].Aggregate(branches, (a, block) => block.Forward(a, pass));
+            branches = _stages[k].Aggregate(branches, (a, block) => a.Then(b => block.Forward(b, pass)));
             if (pass.AtStage is not null) branches = new Branches(pass.Stage(k + 1, branches.Sum));
         }
         return _linear.Forward(branches.Sum.GlobalAveragePool());

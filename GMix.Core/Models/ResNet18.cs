@@ -55,7 +55,7 @@ public sealed class ResNet18 : Model
         var h = Start(_conv1.Forward(x), pass);
         for (var k = 0; k < _stages.Length; k++)
         {
-            h = _stages[k].Aggregate(h, (a, block) => block.Forward(a, pass));
+            h = _stages[k].Aggregate(h, (a, block) => a.Then(b => block.Forward(b, pass)));
             if (pass.AtStage is not null) h = Both(pass.Stage(k + 1, h.First));
         }
         return _fc.Forward(h.First.GlobalAveragePool());

@@ -72,7 +72,7 @@ public sealed class WideResNet : Model
         public Group(Initialization init, int blocks, int inputs, int outputs, int stride, double dropout) =>
             _layer = Add("layer", new ModuleList<Block>(Enumerable.Range(0, blocks).Select(i => new Block(init, i == 0 ? inputs : outputs, outputs, i == 0 ? stride : 1, dropout))));
 
-        public Branches Forward(Branches x, ForwardPass pass) => _layer.Aggregate(x, (h, block) => block.Forward(h, pass));
+        public Branches Forward(Branches x, ForwardPass pass) => _layer.Aggregate(x, (h, block) => h.Then(b => block.Forward(b, pass)));
     }
 
     /// <summary>

@@ -155,6 +155,24 @@ public readonly record struct Branches(Tensor First, Tensor? Second)
 
     /// <summary>The sum of the summands.</summary>
     public Tensor Sum => Second is null ? First : First + Second;
+
+    /// <summary>
+    /// These activations through the next part of a network. What the part makes and the graph does not need is freed with the part, and so is what went
+    /// in, instead of with the whole pass: a pass without a graph then holds the activations of one part.
+    /// </summary>
+    public Branches Then(Func<Branches, Branches> part)
+    {
+        using var scope = new TensorScope();
+        var result = part(this);
+        foreach (var used in (Tensor?[])[First, Second])
+            if (!ReferenceEquals(used, result.First) && !ReferenceEquals(used, result.Second)) used?.Dispose();
+        scope.Keep(result.First);
+        if (result.Second is not null) scope.Keep(result.Second);
+        return result;
+    }
+
+    /// <inheritdoc cref="Then(Func{Branches, Branches})"/>
+    public Branches Then(Func<Tensor, Tensor> part) => Then(x => new Branches(part(x.First)));
 }
 
 /// <summary>Modules in a row, named <c>0</c>, <c>1</c>, … as PyTorch's <c>Sequential</c> and <c>ModuleList</c> name them.</summary>

@@ -71,6 +71,9 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(Lib)] internal static partial void gmx_depthwise_limit(int level);
     [LibraryImport(Lib)] internal static partial void gmx_instructions_limit(int level);
     [LibraryImport(Lib)] internal static partial int gmx_tune_allocator();
+    [LibraryImport(Lib)] internal static partial int gmx_use_arena();
+    [LibraryImport(Lib)] internal static partial void gmx_release_startup_pages();
+    [LibraryImport(Lib)] internal static partial int gmx_arena(out long live, out long most, out long reach, int restart);
     [LibraryImport(Lib)] internal static partial int gmx_winograd(int mode);
     [LibraryImport(Lib)] internal static partial int gmx_winograd_has_bf16();
     [LibraryImport(Lib)] internal static partial int gmx_cpu_has_bf16();

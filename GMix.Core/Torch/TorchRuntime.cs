@@ -44,13 +44,25 @@ public static unsafe class TorchRuntime
     /// <summary>Tensors alive in this process, counted by the shim.</summary>
     public static long LiveTensors => NativeMethods.gmx_live_handles();
 
-    /// <summary>Lets glibc keep large freed blocks instead of paying page faults for them at every step. Takes effect once, for the process.</summary>
+    /// <summary>
+    /// Prepares the host's memory for training: large tensors lie in one stretch of addresses and use freed memory again (unless <c>GMIX_ARENA=0</c> is in
+    /// the environment), the rest of freed memory is kept, and pages that only the loading of libraries needed go back. Takes effect once, for the process.
+    /// </summary>
     public static void TuneAllocator()
     {
         if (_allocatorTuned) return;
         _allocatorTuned = true;
         NativeMethods.gmx_tune_allocator();
+        NativeMethods.gmx_use_arena();
+        NativeMethods.gmx_release_startup_pages();
     }
+
+    /// <summary>
+    /// Bytes of the host's large tensors (64 KiB and more): alive now, the most since the last call with <paramref name="restart"/>, and how many bytes
+    /// of addresses they have been spread over. Null before <see cref="TuneAllocator"/>, or where large tensors are left to the system.
+    /// </summary>
+    internal static (long Live, long Most, long Reach)? LargeTensors(bool restart) =>
+        NativeMethods.gmx_arena(out var live, out var most, out var reach, restart ? 1 : 0) == 0 ? null : (live, most, reach);
 
     /// <summary>Prefers deterministic kernels where libtorch has them (and turns cuDNN's search for the fastest off).</summary>
     public static void SetDeterministic(bool on)

@@ -76,11 +76,13 @@ module Bench =
         // made beforehand, as a data pipeline makes them on the side: a step is then followed by the next one
         let batches =
             [| for i in 0L .. 3L do
+                   use scope = new TensorScope()
                    let random = CounterRandom(0L, DrawStream.Noise, 0, i)
                    use generator = new Generator(device)
                    let images = Tensor.Normal([| int64 config.Batch; 3L; int64 size; int64 size |], generator.Seed(random.NextUInt64()), 0.0, 1.0, network.Type, Nullable device)
                    let images = if network.ChannelsLast then images.Contiguous MemoryFormat.ChannelsLast else images
-                   Batch(images, Tensor.From(Array.init config.Batch (fun _ -> int64 (random.NextInt classes)), [| int64 config.Batch |]).To device) |]
+                   let labels = Tensor.From(Array.init config.Batch (fun _ -> int64 (random.NextInt classes)), [| int64 config.Batch |]).To device
+                   Batch(scope.Keep images, scope.Keep labels) |]
         let position = ref 0L
         let step (method: Method) (graph: StepGraph) =
             use _ = new TensorScope()
