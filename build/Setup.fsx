@@ -23,9 +23,13 @@ let private systemHas (file: string) = systemLibraries |> List.exists (fun folde
 let private header (file: string) = File.Exists("/usr/include/" + file) || File.Exists("/usr/local/include/" + file)
 
 let private version (includes: string) =
-    let file = Path.Combine(includes, "torch/csrc/api/include/torch/version.h")
-    let file = if File.Exists file then file else Path.Combine(includes, "torch/version.h")
-    let text = if File.Exists file then File.ReadAllText file else ""
+    // 2.9 moved the numbers to a file of their own
+    let text =
+        [ "torch/headeronly/version.h"; "torch/csrc/api/include/torch/version.h"; "torch/version.h" ]
+        |> List.map (fun file -> Path.Combine(includes, file))
+        |> List.tryFind File.Exists
+        |> Option.map File.ReadAllText
+        |> Option.defaultValue ""
     let part name =
         let found = Regex.Match(text, $@"#define TORCH_VERSION_{name}\s+(\d+)")
         if found.Success then found.Groups[1].Value else "?"

@@ -67,7 +67,7 @@ public sealed record Draw
     {
         if (Buffers is not null) return Buffers.Get(name, device, make);
         var made = make(at, this);
-        return device.IsCuda && !made.Device.IsCuda ? made.Uploaded(device) : made;
+        return made.Device == device ? made : made.Uploaded(device);
     }
 
     /// <summary>Where a replayed step finds its numbers; null in other steps.</summary>

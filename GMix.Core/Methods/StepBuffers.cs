@@ -42,7 +42,7 @@ internal sealed class StepBuffers : IDisposable
         using var noGrad = Autograd.NoGrad();
         var made = make(_at, _draw);
         // a copy even where the device is right: what was made may be a view, or belong to someone
-        var buffer = device.IsCuda && !made.Device.IsCuda ? made.Uploaded(device) : made.Clone();
+        var buffer = made.Device == device ? made.Clone() : made.Uploaded(device);
         TensorScope.Detach(buffer);
         _entries[name] = (buffer, make);
         return buffer;

@@ -13,7 +13,18 @@ public readonly record struct CudaMemory(long Allocated, long AllocatedPeak, lon
 public static unsafe class Cuda
 {
     /// <summary>Whether the C++ shim was built for CUDA.</summary>
-    public static bool Built => NativeMethods.gmx_cuda_built() != 0;
+    public static bool Built => NativeMethods.gmx_cuda_built() > 0;
+
+    /// <summary>Why no GPU can be used here, in words that follow <c>--device cuda</c>; null where one can.</summary>
+    internal static string? Obstacle(int index)
+    {
+        var (version, built, seen) = (TorchRuntime.Version, NativeMethods.gmx_cuda_built(), TorchRuntime.CudaDevices);
+        const string again = "build the native library anew (`dotnet fsi build.fsx -t Build`, or CMake as docs/gpu.md has it)";
+        if (built < 0) return $"this libtorch ({version}) has CUDA, but the native library was built without CUDA's headers; set CUDA_HOME to a CUDA toolkit and {again}";
+        if (built == 0) return $"this libtorch ({version}) has no CUDA; use --device cpu, or set LIBTORCH to a CUDA build and {again}";
+        if (seen == 0) return $"this libtorch ({version}) has CUDA but finds no GPU (does nvidia-smi list one?); use --device cpu";
+        return index >= 0 && index < seen ? null : $"there {(seen == 1 ? "is 1 GPU" : $"are {seen} GPUs")}, counted from 0";
+    }
 
     /// <summary>The GPU's name and architecture, such as <c>NVIDIA H200 (sm_90)</c>; empty where there is none.</summary>
     public static string Name(Device device) => TorchRuntime.Text((text, capacity) => NativeMethods.gmx_cuda_name(device.Index, text, capacity));

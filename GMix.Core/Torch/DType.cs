@@ -44,6 +44,9 @@ public readonly record struct Device(string Kind, int Index)
     /// <summary>The GPU of that index.</summary>
     public static Device Cuda(int index = 0) => new("cuda", index);
 
+    /// <summary>Nowhere: tensors with a shape and no elements, on which operators find out what shapes come of them. A test of code meant for a device.</summary>
+    internal static Device Meta => new("meta", 0);
+
     /// <summary>Whether this is a GPU.</summary>
     public bool IsCuda => Kind == "cuda";
 
@@ -56,9 +59,7 @@ public readonly record struct Device(string Kind, int Index)
         if (parts[0] == "cuda" && parts.Length <= 2 && (parts.Length == 1 || int.TryParse(parts[1], out _)))
         {
             var index = parts.Length == 2 ? int.Parse(parts[1]) : 0;
-            var seen = TorchRuntime.CudaDevices;
-            if (index >= 0 && index < seen) return Cuda(index);
-            throw new GMixInputException($"--device {text}: this libtorch ({TorchRuntime.Version}) sees {seen} CUDA devices; use --device cpu, or set LIBTORCH to a CUDA build and run `dotnet fsi build.fsx -t Build`");
+            return Torch.Cuda.Obstacle(index) is { } obstacle ? throw new GMixInputException($"--device {text}: {obstacle}") : Cuda(index);
         }
         throw new GMixInputException($"--device {text}: use cpu, cuda or cuda:INDEX");
     }

@@ -36,7 +36,7 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(Lib)] internal static partial int gmx_tensor_dtype(nint h);
     [LibraryImport(Lib)] internal static partial void gmx_tensor_sizes(nint h, long* sizes);
     [LibraryImport(Lib)] internal static partial void gmx_tensor_strides(nint h, long* strides);
-    [LibraryImport(Lib)] internal static partial int gmx_tensor_is_cuda(nint h);
+    [LibraryImport(Lib)] internal static partial int gmx_tensor_device_kind(nint h);
     [LibraryImport(Lib)] internal static partial int gmx_tensor_device_index(nint h);
     [LibraryImport(Lib)] internal static partial int gmx_tensor_requires_grad(nint h);
     [LibraryImport(Lib)] internal static partial int gmx_tensor_set_requires_grad(nint h, int on);
@@ -72,6 +72,8 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(Lib)] internal static partial void gmx_instructions_limit(int level);
     [LibraryImport(Lib)] internal static partial int gmx_tune_allocator();
     [LibraryImport(Lib)] internal static partial int gmx_winograd(int mode);
+    [LibraryImport(Lib)] internal static partial int gmx_winograd_has_bf16();
+    [LibraryImport(Lib)] internal static partial void gmx_winograd_limit(int level);
     [LibraryImport(Lib)] internal static partial int gmx_cpu_has_bf16();
 
     [LibraryImport(Lib)] internal static partial int gmx_cuda_built();

@@ -49,12 +49,13 @@ module Bench =
         |> Seq.tryFind (fun l -> l.StartsWith("VmHWM:", StringComparison.Ordinal))
         |> Option.map (fun l -> Math.Round(float (l.Split([| ' '; '\t' |], StringSplitOptions.RemoveEmptyEntries)[1]) / 1024.0, 1))
 
-    /// What `train` measured: images/s by method, and the most memory that was held, in MiB.
-    type Measured = { Speeds: (string * float) list; PeakMemory: float option }
+    /// What `train` measured: images/s by method, and the most memory that was held, of the host and of a GPU, in MiB.
+    type Measured = { Speeds: (string * float) list; PeakMemory: float option; DeviceMemory: float option }
 
     /// Images per second of training steps of each method on random images of `size` pixels: the median over `steps` after warm-up, all on one
     /// network. The methods take turns of a tenth of a second, or one step where that is longer, so that a change of the machine's speed meets
-    /// all of them and none finds its weights out of the caches at every step. With `profile` one further step of each is recorded there.
+    /// all of them and none finds its weights out of the caches at every step. On a GPU, which works behind the host's back, a whole turn counts as
+    /// one measurement, with a wait at either end. With `profile` one further step of each is recorded there.
     let train (setup: Setup) (methods: string list) (size: int) (steps: int) (profile: string option) : Measured =
         if steps < 1 then raise (GMixInputException $"--steps {steps}: must be at least 1")
         let classes = 10
@@ -81,20 +82,19 @@ module Bench =
                    let images = if network.ChannelsLast then images.Contiguous MemoryFormat.ChannelsLast else images
                    Batch(images, Tensor.From(Array.init config.Batch (fun _ -> int64 (random.NextInt classes)), [| int64 config.Batch |]).To device) |]
         let position = ref 0L
-        let oneStep (method: Method) (graph: StepGraph) (recorded: (string -> (unit -> unit) -> unit) option) =
+        let step (method: Method) (graph: StepGraph) =
             use _ = new TensorScope()
             position.Value <- position.Value + 1L
             let draw = method.Mix.Draw(CounterRandom(0L, DrawStream.Mix, 0, position.Value), config.Batch, size, size)
-            // a GPU works behind the host's back: wait for it
-            let run () =
-                graph.Run(batches[int (position.Value % 4L)], StepContext(0, position.Value, rate, rate, draw)) |> ignore
-                Cuda.Synchronize device
+            graph.Run(batches[int (position.Value % 4L)], StepContext(0, position.Value, rate, rate, draw)) |> ignore
+        /// Seconds of a step, the mean of `count`.
+        let timed count method graph =
             Cuda.Synchronize device
             let clock = Stopwatch.StartNew()
-            match recorded with
-            | Some record -> record "step" run
-            | None -> run ()
-            clock.Elapsed.TotalSeconds
+            for _ in 1..count do
+                step method graph
+            Cuda.Synchronize device
+            clock.Elapsed.TotalSeconds / float count
         let runs =
             configs
             |> List.map (fun job ->
@@ -107,25 +107,33 @@ module Bench =
             |> List.map (fun (method, (_, graph), _) ->
                 let clock = Stopwatch.StartNew()
                 let rec warm count =
-                    let seconds = oneStep method graph None
+                    let seconds = timed 1 method graph
                     if count < warmest || (clock.Elapsed.TotalSeconds < 0.5 && count < 1000) then warm (count + 1) else seconds
                 max 1 (int (0.1 / warm 1)))
         while runs |> List.exists (fun (_, _, times) -> times.Count < steps) do
             for (method, (_, graph), times), turn in List.zip runs turns do
-                for _ in 1 .. min turn (steps - times.Count) do
-                    times.Add(oneStep method graph None)
+                if device.IsCuda then
+                    if times.Count < steps then times.Add(timed turn method graph)
+                else
+                    for _ in 1 .. min turn (steps - times.Count) do
+                        times.Add(timed 1 method graph)
         let speeds =
             [ for method, _, times in runs do
                   let sorted = times |> Seq.sort |> Array.ofSeq
                   method.Name, Math.Round(float config.Batch / sorted[sorted.Length / 2], 1) ]
         let peak = peakMemory ()
+        let onDevice = if device.IsCuda then Some(Math.Round(float (Cuda.Memory device).ReservedPeak / 1048576.0, 1)) else None
         match profile with
         | None -> ()
         | Some folder ->
             for method, (_, graph), _ in runs do
                 let into = if runs.Length = 1 then folder else Path.Combine(folder, method.Name)
                 let title = $"{method.Title} on {config.Model}, batch {config.Batch}, {Resolve.precisionName config.Precision}, {config.Threads} threads, {config.Device}"
-                oneStep method graph (Some(fun name body -> Profiling.save into title (Profiler.Record(name, body)))) |> ignore
+                Cuda.Synchronize device
+                let whole () =
+                    step method graph
+                    Cuda.Synchronize device
+                Profiling.save into title (Profiler.Record("step", whole))
         for method, (stepper, graph), _ in runs do
             if not (isNull graph.Refusal) then line $"{method.Name}: runs without CUDA graphs: {graph.Refusal}"
             graph.Dispose()
@@ -133,7 +141,7 @@ module Bench =
         for batch in batches do
             batch.Images.Dispose()
             batch.Labels.Dispose()
-        { Speeds = speeds; PeakMemory = peak }
+        { Speeds = speeds; PeakMemory = peak; DeviceMemory = onDevice }
 
     /// Prints what `train` measured: a table, or with `json` one line for programs.
     let printTrain (setup: Setup) (measured: Measured) (json: bool) =
@@ -150,6 +158,7 @@ module Bench =
                     writer.WriteNumber(name, speed)
                 writer.WriteEndObject()
                 measured.PeakMemory |> Option.iter (fun mib -> writer.WriteNumber("peak_mib", mib))
+                measured.DeviceMemory |> Option.iter (fun mib -> writer.WriteNumber("device_mib", mib))
                 writer.WriteEndObject()
             line (Text.Encoding.UTF8.GetString(stream.ToArray()))
         else
@@ -158,3 +167,4 @@ module Bench =
                 let ratio = basis |> Option.map (fun b -> $"{b / speed, 8:F2} x Vanilla's time") |> Option.defaultValue ""
                 line $"{name, -10} {speed, 9:F1} images/s {ratio}"
             measured.PeakMemory |> Option.iter (fun mib -> line $"peak memory {mib, 8:F1} MiB")
+            measured.DeviceMemory |> Option.iter (fun mib -> line $"on the GPU  {mib, 8:F1} MiB")

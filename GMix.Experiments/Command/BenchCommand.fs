@@ -23,7 +23,7 @@ module BenchCommand =
             Verb.make "model" "Hold models with formula-filled weights against an independent implementation's logits.\n  gmix bench model models.json --tolerance 1e-9" [ modelTolerance ] [ modelFiles ] (fun result ->
                 let limit = Flags.get result modelTolerance |> Option.defaultValue 1e-9
                 if Bench.models (result.GetValue modelFiles |> List.ofArray) limit then 0 else 1))
-        let steps = Flags.integer "--steps" "steps that count, after a warm-up of two steps or half a second (default 5)"
+        let steps = Flags.integer "--steps" "steps that count, after a warm-up of two steps or half a second; on a GPU stretches of a tenth of a second (default 5)"
         let size = Flags.integer "--size" "side of the images in pixels (default 32)"
         let json = Flags.switch "--json" "one line for programs"
         bench.Subcommands.Add(
@@ -77,14 +77,16 @@ module BenchCommand =
                     0))
         let rounds = Flags.integer "--rounds" "rounds of GMix and peer in turn (default 3)"
         let csv = Flags.text "--csv" "FILE" "where results are appended (default bench/results.csv)"
+        let compile = Flags.switch "--compile" "also the peer's Vanilla and SAM by torch.compile; on a GPU always"
         bench.Subcommands.Add(
-            Verb.make "all" "GMix beside PyTorch, in turn, with ratios.\n  gmix bench all --models wrn-16-4 --methods vanilla,gmix --rounds 3" [ Flags.models; Flags.methods; rounds; steps; csv; Flags.threads ] [] (fun result ->
+            Verb.make "all" "GMix beside PyTorch, in turn, with ratios.\n  gmix bench all --models wrn-16-4 --methods vanilla,gmix --rounds 3\n  gmix bench all --precision float32\n  gmix bench all --device cuda" [ Flags.models; Flags.methods; rounds; steps; csv; Flags.precision; Flags.threads; Flags.device; compile ] [] (fun result ->
                 BenchPeer.all
-                    { Setup.defaults with Train = { Train.defaults with Threads = Flags.get result Flags.threads } }
+                    { Setup.defaults with Train = { Train.defaults with Precision = Flags.get result Flags.precision; Threads = Flags.get result Flags.threads; Device = Flags.get result Flags.device |> Option.defaultValue Train.defaults.Device } }
                     (Flags.get result Flags.models |> Option.defaultValue [ "wrn-16-4"; "resnet18"; "mobilenet"; "mlp" ])
                     (Flags.get result Flags.methods |> Option.defaultValue Verb.paperMethods)
                     (Flags.get result rounds |> Option.defaultValue 3)
                     (Flags.get result steps |> Option.defaultValue 5)
+                    (result.GetValue compile)
                     (Flags.get result csv |> Option.defaultValue (Path.Combine("bench", "results.csv")))
                 0))
         bench

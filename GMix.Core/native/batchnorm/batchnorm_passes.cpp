@@ -1,5 +1,6 @@
 // See batchnorm_passes.h.
 #include "batchnorm_passes.h"
+#include "allowed_instructions.h"
 #include <ATen/Parallel.h>
 #include <algorithm>
 #include <atomic>
@@ -19,7 +20,7 @@ int64_t instructions() {
         if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl")) return 1;
         return __builtin_cpu_supports("avx512bf16") ? 3 : 2;
     }();
-    return std::min(best, limit.load(std::memory_order_relaxed));
+    return std::min({best, limit.load(std::memory_order_relaxed), static_cast<int64_t>(allowed_instructions())});
 #else
     return 0;
 #endif

@@ -1,5 +1,5 @@
 // What only a GPU has: a stream of its own, graphs of whole steps, events, memory figures. Where the shim was built without CUDA's headers every
-// function that needs them fails with kNoCuda; nothing here is called for a tensor in host memory.
+// function that needs them fails with kNoCuda, and the managed side refuses the device; nothing here is called for a tensor in host memory.
 #include "shim.h"
 #include <ATen/Context.h>
 #include <torch/version.h>
@@ -59,10 +59,12 @@ int32_t put_text(const char* text, char* out, int32_t capacity) {
 
 } // namespace
 
-// Whether the shim itself was built for CUDA; libtorch may be without, and no GPU may be there.
+// 1 where the shim was built for CUDA (no GPU may be there), 0 where libtorch has none, -1 where libtorch has it but CUDA's headers were missing.
 GMX_API int32_t gmx_cuda_built() {
-#ifdef GMIX_CUDA
+#if defined(GMIX_CUDA)
     return 1;
+#elif defined(GMIX_CUDA_WITHOUT_HEADERS)
+    return -1;
 #else
     return 0;
 #endif
