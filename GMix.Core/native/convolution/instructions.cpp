@@ -13,7 +13,7 @@ gmx::Instructions gmx::instructions() {
         if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl")) return kAvx2;
         return __builtin_cpu_supports("avx512bf16") ? kAvx512Bf16 : kAvx512;
     }();
-    return static_cast<Instructions>(std::min({best, widest, static_cast<int32_t>(allowed_instructions())}));
+    return static_cast<Instructions>(std::min({best, widest, gmx::allowed_instructions()}));
 #else
     return kAnyProcessor;
 #endif

@@ -26,6 +26,7 @@ using gmx::BatchMoments;
 using gmx::DepthwiseShape;
 
 constexpr int64_t kGroups = 32;
+constexpr int64_t kTogether = 32768; // elements of z that stay in the second-level cache beside u and both gradients
 
 template <class E>
 const gmx::SeparableKernels<E>& kernels() {
@@ -68,13 +69,15 @@ DepthwiseShape shape_of(const Tensor& z, int64_t stride) {
 // (c, 1, 3, 3) of any type to 9 rows of c floats.
 Tensor by_position(const Tensor& filter) { return filter.to(at::kFloat).reshape({-1, 9}).t().contiguous(); }
 
-// Runs body(image, group, scratch) for all images; groups are worked on by one thread each.
+// Runs body(first image, images, group, scratch) for all images; groups are worked on by one thread each. Small images come several at a time: the numbers
+// of a channel are fetched, and its sums written down, once for them all.
 template <class Body>
 void by_groups(int64_t images, int64_t groups, const DepthwiseShape& s, const Body& body) {
+    const int64_t together = std::max<int64_t>(1, kTogether / (s.h * s.w * s.c));
     at::parallel_for(0, groups, 1, [&](int64_t first, int64_t last) {
         std::vector<float> scratch(gmx::separable_scratch(s));
         for (int64_t g = first; g < last; ++g)
-            for (int64_t i = images * g / groups; i < images * (g + 1) / groups; ++i) body(i, g, scratch.data());
+            for (int64_t i = images * g / groups, end = images * (g + 1) / groups; i < end; i += together) body(i, std::min(together, end - i), g, scratch.data());
     });
 }
 
@@ -110,11 +113,11 @@ Result forward(const Tensor& z, const Norm& first, const Tensor& filter, const N
         // a value near each channel's mean: that of the first image. Sums of squares about it lose nothing to cancellation.
         std::vector<double> near(2 * s.c, 0.0);
         std::vector<float> scratch(gmx::separable_scratch(s));
-        kernel.forward(s, from, prepared.affine(), w, to, shift.data(), near.data(), near.data() + s.c, scratch.data());
+        kernel.forward(s, 1, from, prepared.affine(), w, to, shift.data(), near.data(), near.data() + s.c, scratch.data());
         for (int64_t c = 0; c < s.c; ++c) shift[c] = static_cast<float>(near[c] / static_cast<double>(s.oh * s.ow));
-        by_groups(images, groups, s, [&](int64_t i, int64_t g, float* memory) {
+        by_groups(images, groups, s, [&](int64_t i, int64_t count, int64_t g, float* memory) {
             double* s1 = sums.data() + g * 2 * s.c;
-            kernel.forward(s, from + i * in, prepared.affine(), w, to + i * out, shift.data(), s1, s1 + s.c, memory);
+            kernel.forward(s, count, from + i * in, prepared.affine(), w, to + i * out, shift.data(), s1, s1 + s.c, memory);
         });
     });
     total(sums.data(), groups, 2 * s.c);
@@ -143,9 +146,9 @@ Gradients backward(const Tensor& g, const Tensor& z, const Norm& first, const Ba
         E* ph = data<E>(h);
         const auto* w = data<float>(weights);
         auto* partial = data<float>(dw);
-        by_groups(images, groups, s, [&](int64_t i, int64_t group, float* memory) {
+        by_groups(images, groups, s, [&](int64_t i, int64_t count, int64_t group, float* memory) {
             double* s1 = sums.data() + group * 2 * s.c;
-            kernel.backward(s, pz + i * in, prepared1.affine(), w, pu + i * out, prepared2.affine(), pg + i * out, terms2.affine(), ph + i * in, partial + group * 9 * s.c, s1, s1 + s.c, memory);
+            kernel.backward(s, count, pz + i * in, prepared1.affine(), w, pu + i * out, prepared2.affine(), pg + i * out, terms2.affine(), ph + i * in, partial + group * 9 * s.c, s1, s1 + s.c, memory);
         });
     });
     total(sums.data(), groups, 2 * s.c);

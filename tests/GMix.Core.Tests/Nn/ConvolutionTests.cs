@@ -134,8 +134,8 @@ public class ConvolutionTests
                         Assert.Equal((x.DType, x.DType, weight.DType), (own[0].DType, own[1].DType, own[2].DType));
                         var where = $"stride {stride}, {colours} to {outputs} channels, {h}x{w}, {images} images";
                         Close(exact[0], own[0], Rounding(x.DType), where);
-                        Close(exact[1], own[1], Rounding(x.DType), where);
-                        Close(exact[2], own[2], outputs == 24 || colours == 5 ? Rounding(x.DType) : Rounding(weight.DType), where);
+                        Close(exact[1], own[1], x.DType == DType.Float32 ? 2e-5 : Rounding(x.DType), where); // libtorch's
+                        Close(exact[2], own[2], weight.DType == DType.Float32 ? 2e-5 : Rounding(weight.DType), where); // float32 sums of up to 2,997 terms
                     }
         }
         finally { NativeMethods.gmx_instructions_limit(9); }
