@@ -1,7 +1,8 @@
 """The peer: the same training steps as a PyTorch user writes them, one process, images/s of each method as one line of JSON.
 
 Without flags it is what public Mixup and SAM code does: eager, NCHW, float32. `--tuned` adds what an expert adds by hand: channels-last memory
-and bfloat16 autocast, on a GPU also the optimizer's fused kernel and multi-tensor operators. `--compile` adds torch.compile(mode="reduce-overhead").
+and bfloat16 autocast (not with `--precision float32`: a processor without bfloat16), on a GPU also the optimizer's fused kernel and multi-tensor
+operators. `--compile` adds torch.compile(mode="reduce-overhead").
 Batches are random numbers, there before the clock starts; the median counts, of single steps, or on a GPU of stretches of a tenth of a second with
 a wait at either end. `gmix bench all` runs it in turn with GMix.
 """
@@ -119,8 +120,8 @@ def sgd(weights, fused):
 
 
 class Trainer:
-    def __init__(self, model, tuned, compiled, device, rho=0.05, gamma=0.5):
-        self.tuned, self.device, self.rho, self.gamma = tuned, device, rho, gamma
+    def __init__(self, model, tuned, bf16, compiled, device, rho=0.05, gamma=0.5):
+        self.bf16, self.device, self.rho, self.gamma = bf16, device, rho, gamma
         self.multi_tensor = tuned and device == "cuda"
         self.weights = list(model.parameters())
         self.optimizer = sgd(self.weights, self.multi_tensor)
@@ -129,7 +130,7 @@ class Trainer:
         self.model = torch.compile(model, mode="reduce-overhead") if compiled else model
 
     def losses(self, x, a, b, lam):
-        with torch.autocast(self.device, torch.bfloat16, enabled=self.tuned):
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.bf16):
             logits = self.model(x)
         logits = logits.float()
         own = F.cross_entropy(logits, a, reduction="none")
@@ -249,6 +250,7 @@ def main():
     arguments.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     arguments.add_argument("--tuned", action="store_true", help="channels-last, bf16 autocast")
+    arguments.add_argument("--precision", default="bf16", choices=["bf16", "float32"], help="of the tuned one")
     arguments.add_argument("--compile", action="store_true", help="torch.compile(mode=\"reduce-overhead\")")
     arguments.add_argument("--tf32", default="conv", choices=["off", "conv", "on"], help="for float32 on a GPU; conv is what PyTorch does when nothing is said")
     arguments.add_argument("--cudnn-benchmark", action="store_true", help="take the fastest convolutions instead of deterministic ones")
@@ -270,7 +272,7 @@ def main():
     model = model.to(given.device)
     if given.tuned:
         model = model.to(memory_format=torch.channels_last)
-    trainer = Trainer(model, given.tuned, given.compile, given.device)
+    trainer = Trainer(model, given.tuned, given.tuned and given.precision == "bf16", given.compile, given.device)
     # made beforehand, as a data loader makes them on the side
     batches = []
     for _ in range(4):

@@ -63,6 +63,16 @@ public sealed class MobileNet : Model
     /// <inheritdoc/>
     public override Tensor Forward(Tensor x, ForwardPass pass)
     {
+        if (pass.AtStage is not null) return ForwardByStages(x, pass);
+        // what a layer ends with is normalised by the next one, in one go with its depthwise convolution
+        var (h, norm) = (_conv1.Forward(x), _bn1);
+        foreach (var layer in _layers) (h, norm) = layer.Forward(h, norm, pass);
+        return _linear.Forward(norm.ForwardRelu(h, pass).GlobalAveragePool());
+    }
+
+    /// <summary>The same with the activations between stages at hand.</summary>
+    private Tensor ForwardByStages(Tensor x, ForwardPass pass)
+    {
         var h = _bn1.ForwardRelu(_conv1.Forward(x), pass);
         var next = 0;
         for (var stage = 0; stage < Stages.Length; stage++)
@@ -86,6 +96,9 @@ public sealed class MobileNet : Model
             _pointwise = Add("conv2", init.Conv(inputs, outputs, 1));
             _bn2 = Add("bn2", init.Norm(outputs));
         }
+
+        /// <summary>From what comes before a normalisation and ReLU to what comes before this layer's last.</summary>
+        public (Tensor, BatchNorm2d) Forward(Tensor x, BatchNorm2d norm, ForwardPass pass) => (_pointwise.Forward(norm.ForwardSeparable(x, _depthwise, _bn1, pass)), _bn2);
 
         public Tensor Forward(Tensor x, ForwardPass pass) => _bn2.ForwardRelu(_pointwise.Forward(_bn1.ForwardRelu(_depthwise.Forward(x), pass)), pass);
     }

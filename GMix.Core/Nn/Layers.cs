@@ -8,7 +8,7 @@ public sealed class Conv2d : Module
     private readonly Parameter _weight;
     private readonly Parameter? _bias;
     private readonly int _stride, _padding, _groups;
-    private readonly bool _depthwise, _pointwise, _plain3x3;
+    private readonly bool _depthwise, _pointwise, _stem, _plain3x3;
 
     /// <param name="inputs">Input channels.</param>
     /// <param name="outputs">Output channels.</param>
@@ -23,15 +23,20 @@ public sealed class Conv2d : Module
         (_stride, _padding, _groups) = (stride, padding, groups);
         _depthwise = groups > 1 && groups == inputs && groups == outputs && kernel == 3 && padding == 1 && !bias;
         _pointwise = groups == 1 && kernel == 1 && stride == 1 && padding == 0 && !bias;
+        _stem = (kernel, padding, groups, bias) == (3, 1, 1, false) && inputs <= 4;
         _plain3x3 = (kernel, stride, padding, groups, bias) == (3, 1, 1, 1, false);
         _weight = AddParameter("weight", [outputs, inputs / groups, kernel, kernel], initializer ?? Initializers.HeNormalFanIn);
         if (bias) _bias = AddParameter("bias", [outputs], Initializers.Constant(0));
     }
 
+    /// <summary>One 3×3 filter per channel, for <see cref="BatchNorm2d.ForwardSeparable"/>; null for any other convolution.</summary>
+    internal (Tensor Weight, int Stride)? Depthwise => _depthwise ? (_weight, _stride) : null;
+
     /// <summary>(n, in, h, w) to (n, out, h', w').</summary>
     public Tensor Forward(Tensor x) =>
         _depthwise ? x.DepthwiseConv2d(_weight, _stride)
         : _pointwise ? x.PointwiseConv2d(_weight)
+        : _stem ? x.StemConv2d(_weight, _stride)
         : _plain3x3 ? x.Conv3x3(_weight)
         : x.Conv2d(_weight, _bias?.Value, _stride, _padding, _groups);
 }
@@ -114,12 +119,26 @@ public sealed class BatchNorm2d : Module
         return new Branches(y[0], y[1]);
     }
 
-    private Tensor[] Run(Tensor x, ForwardPass pass, Tensor? added = null, Tensor? residual = null, bool relu = true, bool twice = false)
+    /// <summary>ReLU(<paramref name="after"/>(convolution of ReLU(BN(x)))), the larger half of a depthwise separable layer, in one.</summary>
+    /// <param name="x">What this layer normalises.</param>
+    /// <param name="depthwise">3×3 with one filter per channel.</param>
+    /// <param name="after">Normalises the convolution's result.</param>
+    /// <param name="pass">How both normalise.</param>
+    public Tensor ForwardSeparable(Tensor x, Conv2d depthwise, BatchNorm2d after, ForwardPass pass)
+    {
+        var (filter, stride) = depthwise.Depthwise ?? throw new ArgumentException("not a depthwise 3×3 convolution", nameof(depthwise));
+        return x.Separable([_weight, _bias], Running(pass), filter, stride, [after._weight, after._bias], after.Running(pass), pass.Training, Momentum, Eps);
+    }
+
+    private Tensor[] Run(Tensor x, ForwardPass pass, Tensor? added = null, Tensor? residual = null, bool relu = true, bool twice = false) =>
+        x.BatchNormAct(_weight, _bias, Running(pass), added, residual, pass.Training, Momentum, Eps, relu, twice);
+
+    /// <summary>The running statistics that a pass takes part in, and the count of the batches that moved them.</summary>
+    private Tensor[] Running(ForwardPass pass)
     {
         if (pass.BatchNorm == BatchNormMode.Train)
             using (Autograd.NoGrad()) _tracked.Value.AddInPlace(1);
-        Tensor[] running = pass.BatchNorm == BatchNormMode.TrainFrozen ? [] : [_mean, _variance];
-        return x.BatchNormAct(_weight, _bias, running, added, residual, pass.Training, Momentum, Eps, relu, twice);
+        return pass.BatchNorm == BatchNormMode.TrainFrozen ? [] : [_mean, _variance];
     }
 }
 

@@ -28,6 +28,7 @@ internal static partial class NativeLibraryLoader
         // microseconds of spinning bridge the gap between two operators and no more. What the user has set stays. (.NET's own
         // SetEnvironmentVariable would not reach the C library.)
         if (Environment.GetEnvironmentVariable("OMP_WAIT_POLICY") is null) SetEnv("GOMP_SPINCOUNT", "10000", 0);
+        NarrowInstructions(Environment.GetEnvironmentVariable("GMIX_INSTRUCTIONS"));
         // cuBLAS is deterministic only with workspaces of a size that it is told before it starts
         SetEnv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 0);
         try { return NativeLibrary.Load(beside); }
@@ -35,6 +36,21 @@ internal static partial class NativeLibraryLoader
         {
             throw new GMixInputException($"{beside} does not load: {e.Message.ReplaceLineEndings(" ")}; is the libtorch it was built for still installed? `dotnet fsi build.fsx -t Build` builds it anew", e);
         }
+    }
+
+    // The shim reads the variable itself; oneDNN and ATen have ones of their own, which they read at their first use.
+    private static void NarrowInstructions(string? word)
+    {
+        if (word is null or "avx512bf16") return;
+        var (oneDnn, aten) = word switch
+        {
+            "generic" => ("SSE41", "default"),
+            "avx2" => ("AVX2", "avx2"),
+            "avx512" => ("AVX512_CORE", "avx512"),
+            _ => throw new GMixInputException($"GMIX_INSTRUCTIONS={word}: use generic, avx2, avx512 or avx512bf16, or leave it unset"),
+        };
+        SetEnv("ONEDNN_MAX_CPU_ISA", oneDnn, 0);
+        SetEnv("ATEN_CPU_CAPABILITY", aten, 0);
     }
 
     [LibraryImport("libc", EntryPoint = "setenv", StringMarshalling = StringMarshalling.Utf8)]

@@ -69,8 +69,11 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(Lib)] internal static partial int gmx_generator_seed(nint generator, ulong seed);
     [LibraryImport(Lib)] internal static partial void gmx_generator_free(nint generator);
     [LibraryImport(Lib)] internal static partial void gmx_depthwise_limit(int level);
+    [LibraryImport(Lib)] internal static partial void gmx_instructions_limit(int level);
     [LibraryImport(Lib)] internal static partial int gmx_tune_allocator();
     [LibraryImport(Lib)] internal static partial int gmx_winograd(int mode);
+    [LibraryImport(Lib)] internal static partial int gmx_winograd_has_bf16();
+    [LibraryImport(Lib)] internal static partial void gmx_winograd_limit(int level);
     [LibraryImport(Lib)] internal static partial int gmx_cpu_has_bf16();
 
     [LibraryImport(Lib)] internal static partial int gmx_cuda_built();

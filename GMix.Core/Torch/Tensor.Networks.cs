@@ -2,8 +2,8 @@ namespace GMix.Torch;
 
 public sealed partial class Tensor
 {
-    private static readonly Operator OpConv2d = Operator.Find("aten::conv2d"), OpDepthwise = Operator.Find("gmix::depthwise_conv2d"), OpPointwise = Operator.Find("gmix::pointwise_conv2d"),
-        OpConv3x3 = Operator.Find("gmix::conv3x3"), OpLinear = Operator.Find("aten::linear"), OpBatchNorm = Operator.Find("aten::batch_norm"), OpBatchNormAct = Operator.Find("gmix::batch_norm_act"),
+    private static readonly Operator OpConv2d = Operator.Find("aten::conv2d"), OpDepthwise = Operator.Find("gmix::depthwise_conv2d"), OpPointwise = Operator.Find("gmix::pointwise_conv2d"), OpStem = Operator.Find("gmix::stem_conv2d"),
+        OpConv3x3 = Operator.Find("gmix::conv3x3"), OpLinear = Operator.Find("aten::linear"), OpBatchNorm = Operator.Find("aten::batch_norm"), OpBatchNormAct = Operator.Find("gmix::batch_norm_act"), OpSeparable = Operator.Find("gmix::separable"),
         OpRelu = Operator.Find("aten::relu"), OpReluIn = Operator.Find("aten::relu_"),
         OpTanh = Operator.Find("aten::tanh"), OpSoftplus = Operator.Find("aten::softplus"), OpGelu = Operator.Find("aten::gelu"), OpSigmoid = Operator.Find("aten::sigmoid"), OpSoftmax = Operator.Find("aten::softmax", "int"),
         OpLogSoftmax = Operator.Find("aten::log_softmax", "int"), OpLogSumExp = Operator.Find("aten::logsumexp"), OpAdaptivePool = Operator.Find("aten::adaptive_avg_pool2d"), OpMaxPool = Operator.Find("aten::max_pool2d"),
@@ -20,6 +20,14 @@ public sealed partial class Tensor
     /// <param name="weight">The filters.</param>
     /// <param name="stride">1 or 2; any other goes to <see cref="Conv2d"/>'s kernels.</param>
     public Tensor DepthwiseConv2d(Tensor weight, long stride) => OpDepthwise.Call(this, weight, stride);
+
+    /// <summary>
+    /// 3×3 convolution with zero padding 1 of images of up to 4 channels: the same as <see cref="Conv2d"/>, with a faster gradient by the weights in channels-last
+    /// memory on the CPU where the outputs are a multiple of 16.
+    /// </summary>
+    /// <param name="weight">(o, c, 3, 3).</param>
+    /// <param name="stride">1 or 2; any other goes to <see cref="Conv2d"/>'s kernels.</param>
+    public Tensor StemConv2d(Tensor weight, long stride) => OpStem.Call(this, weight, stride);
 
     /// <summary>1×1 convolution of (n, c, h, w) with weights (o, c, 1, 1): the same as <see cref="Conv2d"/>, with a faster gradient in bfloat16 on the CPU.</summary>
     public Tensor PointwiseConv2d(Tensor weight) => OpPointwise.Call(this, weight);
@@ -43,6 +51,19 @@ public sealed partial class Tensor
     /// <returns>y; y again where <paramref name="twice"/>; v where something was added.</returns>
     internal Tensor[] BatchNormAct(Tensor weight, Tensor bias, Tensor[] running, Tensor? added, Tensor? residual, bool training, double momentum, double eps, bool relu, bool twice) =>
         OpBatchNormAct.CallMany(3, this, weight, bias, running, One(added), One(residual), training, momentum, eps, relu, twice)!;
+
+    /// <summary>
+    /// ReLU(BN₂(depthwise 3×3 convolution of ReLU(BN₁(z)))), as one node of the graph: on the host, for channels-last float32 and bfloat16 whose channels are
+    /// a multiple of 16, training passes keep neither of the two activations in between in memory.
+    /// </summary>
+    /// <param name="before">BN₁'s scale and shift.</param>
+    /// <param name="runningBefore">BN₁'s running mean and variance, which training moves, or none.</param>
+    /// <param name="filter">(c, 1, 3, 3).</param>
+    /// <param name="stride">Of the convolution.</param>
+    /// <param name="after">BN₂'s scale and shift.</param>
+    /// <param name="runningAfter">BN₂'s running mean and variance, or none.</param>
+    internal Tensor Separable(Tensor[] before, Tensor[] runningBefore, Tensor filter, long stride, Tensor[] after, Tensor[] runningAfter, bool training, double momentum, double eps) =>
+        OpSeparable.Call(this, before, runningBefore, filter, stride, after, runningAfter, training, momentum, eps);
 
     private static Tensor[] One(Tensor? tensor) => tensor is null ? [] : [tensor];
 

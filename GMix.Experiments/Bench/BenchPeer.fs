@@ -1,11 +1,11 @@
 namespace GMix.Experiments
 
 open System
-open System.Diagnostics
 open System.Globalization
 open System.IO
 open System.Text.Json
 open GMix
+open GMix.Nn
 open GMix.Torch
 
 /// GMix beside PyTorch, in turn within one call (A B C A B C …), so that a change of the machine's speed meets all of them. Ratios are what counts:
@@ -18,18 +18,6 @@ module BenchPeer =
 
     let private line (text: string) = Console.Out.WriteLine text
 
-    let private run (program: string) (arguments: string list) (environment: (string * string) list) : (int * string * string) option =
-        try
-            let start = ProcessStartInfo(program, arguments, RedirectStandardOutput = true, RedirectStandardError = true, UseShellExecute = false)
-            for name, value in environment do
-                start.Environment[name] <- value
-            use child = Process.Start start
-            let error = child.StandardError.ReadToEndAsync()
-            let output = child.StandardOutput.ReadToEnd()
-            child.WaitForExit()
-            Some(child.ExitCode, output, error.Result)
-        with :? ComponentModel.Win32Exception -> None
-
     /// A Python that imports torch: GMIX_PEER_PYTHON, else python3 on the path, else the system's own.
     let private python () =
         let named = Environment.GetEnvironmentVariable "GMIX_PEER_PYTHON"
@@ -37,8 +25,8 @@ module BenchPeer =
           "python3"
           "/usr/bin/python3" ]
         |> List.tryPick (fun program ->
-            match run program [ "-c"; "import torch; print(torch.__version__)" ] [] with
-            | Some(0, version, _) -> Some(program, version.Trim())
+            match ChildProcess.run program [ "-c"; "import torch; print(torch.__version__)" ] [] with
+            | Some ended when ended.Code = 0 -> Some(program, ended.LastLine)
             | _ -> None)
 
     /// The allocator that an expert preloads for the tuned peer, where it is installed (Debian: libgoogle-perftools4).
@@ -58,19 +46,16 @@ module BenchPeer =
             | None -> above folder.Parent
         above (DirectoryInfo AppContext.BaseDirectory)
 
-    let private measured (what: string) (result: (int * string * string) option) : Measured =
+    let private measured (what: string) (result: ChildProcess.Ended option) : Measured =
         match result with
-        | Some(0, output, _) ->
-            use json = JsonDocument.Parse(output.Trim().Split('\n') |> Array.last)
+        | None -> raise (InvalidOperationException $"{what} does not start")
+        | Some ended ->
+            use json = JsonDocument.Parse((ended.OrFail what).LastLine)
             let found (name: string) = match json.RootElement.TryGetProperty name with | true, value -> Some(value.GetDouble()) | _ -> None
             { Speeds = Map [ for p in json.RootElement.GetProperty("img_per_s").EnumerateObject() -> p.Name, p.Value.GetDouble() ]
               Memory = found "device_mib" |> Option.orElse (found "peak_mib") |> Option.defaultValue nan
               Multiplications = found "multiplications"
               Peak = found "peak_tflops" }
-        | Some(code, _, error) ->
-            let last = error.Trim().Split('\n') |> Array.last
-            raise (InvalidOperationException $"{what} ended with code {code}: {last}")
-        | None -> raise (InvalidOperationException $"{what} does not start")
 
     let internal median (values: float list) =
         let sorted = List.sort values
@@ -80,7 +65,7 @@ module BenchPeer =
 
     let private header =
         "date,commit,cpu,threads,libtorch,peer,model,batch,method,gmix,gmix_min,stock,stock_min,tuned,tuned_min,ratio_stock,ratio_tuned,over_vanilla,stock_over_vanilla,tuned_over_vanilla,gmix_mib,stock_mib,tuned_mib,"
-        + "device,compiled,compiled_min,ratio_compiled,compiled_mib,peak_tflops,over_peak"
+        + "device,compiled,compiled_min,ratio_compiled,compiled_mib,peak_tflops,over_peak,precision,tuned_precision"
 
     /// A file with fewer columns gets the new ones, empty in its lines; a file whose columns are others is kept beside.
     let internal bringUpToDate (header: string) (csv: string) =
@@ -109,11 +94,19 @@ module BenchPeer =
         let peer = python ()
         let script = peerScript ()
         let malloc = fasterMalloc ()
+        // an expert turns bf16 on where it pays; asked for float32, the comparison is of float32 on both sides
+        let tunedPrecision =
+            match setup.Train.Precision with
+            | Some Precision.Float64 -> raise (GMixInputException "--precision float64: the peer trains in float32 and bf16 only")
+            | Some given -> given
+            | None -> if onGpu || TorchRuntime.CpuHasBFloat16 then Precision.BFloat16 else Precision.Float32
+        let tunedName = Resolve.precisionName tunedPrecision
+        let tuning = if tunedPrecision = Precision.BFloat16 then "channels-last, bf16 autocast" else "channels-last, float32"
         // what is compiled: the two methods whose steps are the same work every time
         let compilable = if compile || onGpu then methods |> List.filter (fun m -> m = "vanilla" || m = "sam") else []
         match peer with
         | Some(program, version) ->
-            line $"peer     PyTorch {version} ({program}), as it comes (NCHW, float32) and tuned (channels-last, bf16 autocast)"
+            line $"peer     PyTorch {version} ({program}), as it comes (NCHW, float32) and tuned ({tuning})"
             match malloc with
             | Some path -> line $"         the tuned one with {path}"
             | None -> line "         the tuned one with the system's malloc: tcmalloc is not installed (Debian: apt-get install libgoogle-perftools4)"
@@ -129,19 +122,21 @@ module BenchPeer =
             let counted = if model.StartsWith("mlp", StringComparison.Ordinal) && not onGpu then 100 * steps else steps
             let common (methods: string list) =
                 [ "--model"; model; "--methods"; String.Join(',', methods); "--batch"; string batch; "--steps"; string counted; "--threads"; string threads; "--device"; device.Kind ]
+            let precision = Resolve.precisionName (Runner.job { setup with Model = model } methods.Head 0).Config.Precision
+            let tunedFlags = [ "--tuned"; "--precision"; tunedName ]
             let mutable whyNotCompiled = None
             let results =
                 [ for round in 1..rounds ->
-                      let ours = run Environment.ProcessPath ([ "bench"; "train"; "--json"; "--gamma"; "0.5" ] @ common methods) [] |> measured "gmix bench train"
-                      let theirs flags methods environment = peer |> Option.map (fun (program, _) -> run program (script :: flags @ common methods) environment |> measured "bench/peer.py")
+                      let ours = ChildProcess.run Environment.ProcessPath ([ "bench"; "train"; "--json"; "--gamma"; "0.5"; "--precision"; precision ] @ common methods) [] |> measured "gmix bench train"
+                      let theirs flags methods environment = peer |> Option.map (fun (program, _) -> ChildProcess.run program (script :: flags @ common methods) environment |> measured "bench/peer.py")
                       let faster = [ for path in Option.toList malloc -> "LD_PRELOAD", path ]
                       let stock = theirs [] methods []
-                      let tuned = theirs ([ "--tuned" ] @ (if onGpu && round = 1 then [ "--peak" ] else [])) methods faster
+                      let tuned = theirs (tunedFlags @ (if onGpu && round = 1 then [ "--peak" ] else [])) methods faster
                       let compiled =
                           // a machine that cannot compile is no reason to measure nothing
                           if compilable.IsEmpty || whyNotCompiled.IsSome then None
                           else
-                              try theirs [ "--tuned"; "--compile" ] compilable faster
+                              try theirs (tunedFlags @ [ "--compile" ]) compilable faster
                               with :? InvalidOperationException as e ->
                                   whyNotCompiled <- Some e.Message
                                   None
@@ -153,7 +148,7 @@ module BenchPeer =
             let peak = tunedAll |> List.tryPick _.Peak
             let memory (all: Measured list) = if all.IsEmpty then None else Some(all |> List.map _.Memory |> median)
             line ""
-            line $"{model}, batch {batch}, 32x32: images/s, median of {rounds} rounds (least)"
+            line $"{model}, batch {batch}, 32x32, {precision}: images/s, median of {rounds} rounds (least)"
             whyNotCompiled |> Option.iter (fun why -> line $"  torch.compile was not measured: {why}")
             for method in methods do
                 let of' (all: Measured list) = all |> List.choose (fun m -> Map.tryFind method m.Speeds)
@@ -190,7 +185,7 @@ module BenchPeer =
                       ratioCell (overVanilla oursAll); ratioCell (overVanilla stockAll); ratioCell (overVanilla tunedAll)
                       ratioCell (memory oursAll); ratioCell (memory stockAll); ratioCell (memory tunedAll)
                       deviceName.Replace(',', ' '); cell compiled median; cell compiled List.min; ratioCell ratioCompiled; ratioCell (memory compiledAll)
-                      ratioCell peak; ratioCell (toPeak |> Option.map (fun (_, _, times) -> times)) ]
+                      ratioCell peak; ratioCell (toPeak |> Option.map (fun (_, _, times) -> times)); precision; tunedName ]
                 )
                 |> file.WriteLine
             let memoryText (all: Measured list) = match memory all with Some m -> $"{m:F0} MiB" | None -> "–"

@@ -18,27 +18,23 @@ module BenchScaling =
     let private number (decimals: int) (value: float) = value.ToString($"F{decimals}", CultureInfo.InvariantCulture)
 
     /// A child's output and the most memory it ever had resident, in MiB (Linux counts it in /proc; 0 where there is none).
-    let private child (arguments: string list) : string * float =
-        let start = ProcessStartInfo(Environment.ProcessPath, arguments, RedirectStandardOutput = true, RedirectStandardError = true, UseShellExecute = false)
-        use child = Process.Start start
-        let error = child.StandardError.ReadToEndAsync()
-        let output = child.StandardOutput.ReadToEndAsync()
+    let private child (arguments: string list) : ChildProcess.Ended * float =
         let mutable peak = 0.0
         // the figure grows only, and goes with the process: the last reading before the end is short of it by a few milliseconds' growth
-        while not (child.WaitForExit 20) do
+        let look (child: Process) =
             try
                 child.Refresh()
                 peak <- max peak (float child.PeakWorkingSet64 / 1048576.0)
             with :? InvalidOperationException -> ()
-        if child.ExitCode <> 0 then
-            let last = error.Result.Trim().Split('\n') |> Array.last
-            raise (InvalidOperationException $"gmix {String.Join(' ', arguments)} ended with code {child.ExitCode}: {last}")
-        output.Result, peak
+        let what = $"gmix {String.Join(' ', arguments)}"
+        match ChildProcess.watch Environment.ProcessPath arguments [] look with
+        | Some ended -> ended.OrFail what, peak
+        | None -> raise (InvalidOperationException $"{what} does not start")
 
     let private speed (model: string) (batch: int) (size: int) (steps: int) (threads: int) : float * float =
-        let output, peak =
+        let ended, peak =
             child [ "bench"; "train"; "--json"; "--methods"; "vanilla"; "--model"; model; "--batch"; string batch; "--size"; string size; "--steps"; string steps; "--threads"; string threads ]
-        use json = JsonDocument.Parse(output.Trim().Split('\n') |> Array.last)
+        use json = JsonDocument.Parse ended.LastLine
         json.RootElement.GetProperty("img_per_s").GetProperty("vanilla").GetDouble(), peak
 
     /// Milliseconds of a step over the batch, and microseconds of it per example.

@@ -79,9 +79,9 @@ module BenchCommand =
         let csv = Flags.text "--csv" "FILE" "where results are appended (default bench/results.csv)"
         let compile = Flags.switch "--compile" "also the peer's Vanilla and SAM by torch.compile; on a GPU always"
         bench.Subcommands.Add(
-            Verb.make "all" "GMix beside PyTorch, in turn, with ratios.\n  gmix bench all --models wrn-16-4 --methods vanilla,gmix --rounds 3\n  gmix bench all --device cuda" [ Flags.models; Flags.methods; rounds; steps; csv; Flags.threads; Flags.device; compile ] [] (fun result ->
+            Verb.make "all" "GMix beside PyTorch, in turn, with ratios.\n  gmix bench all --models wrn-16-4 --methods vanilla,gmix --rounds 3\n  gmix bench all --precision float32\n  gmix bench all --device cuda" [ Flags.models; Flags.methods; rounds; steps; csv; Flags.precision; Flags.threads; Flags.device; compile ] [] (fun result ->
                 BenchPeer.all
-                    { Setup.defaults with Train = { Train.defaults with Threads = Flags.get result Flags.threads; Device = Flags.get result Flags.device |> Option.defaultValue Train.defaults.Device } }
+                    { Setup.defaults with Train = { Train.defaults with Precision = Flags.get result Flags.precision; Threads = Flags.get result Flags.threads; Device = Flags.get result Flags.device |> Option.defaultValue Train.defaults.Device } }
                     (Flags.get result Flags.models |> Option.defaultValue [ "wrn-16-4"; "resnet18"; "mobilenet"; "mlp" ])
                     (Flags.get result Flags.methods |> Option.defaultValue Verb.paperMethods)
                     (Flags.get result rounds |> Option.defaultValue 3)

@@ -1,5 +1,5 @@
 // The kernels of batchnorm.h for one instruction set: the file that includes this one first chooses the instructions by a pragma, and names
-// the table by GMX_TABLE. GCC's vector types become one register of AVX-512, two of AVX2, or four of SSE2. No library header may come
+// the table by GMX_TABLE, with GMX_AVX512 and GMX_BF16 where it may use those (GCC 12 defines no __AVX512F__ after a pragma). GCC's vector types become one register of AVX-512, two of AVX2, or four of SSE2. No library header may come
 // in here: an inline function of it, compiled for AVX-512, could end up being the one that every file uses.
 #include "batchnorm.h"
 #if defined(__x86_64__)
@@ -19,7 +19,7 @@ typedef uint16_t H __attribute__((vector_size(32)));
 GMX_INLINE F load(const float* p) { F v; __builtin_memcpy(&v, p, sizeof v); return v; }
 GMX_INLINE void store(float* p, F v) { __builtin_memcpy(p, &v, sizeof v); }
 
-#if defined(__AVX512F__)
+#if defined(GMX_AVX512)
 // GCC 12 halves and rejoins the vectors of these conversions; the intrinsics are one instruction each.
 GMX_INLINE F widened(H h) { return (F)_mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)h), 16); }
 GMX_INLINE H narrowed(const U& u) { return (H)_mm512_cvtepi32_epi16((__m512i)u); }
@@ -29,7 +29,7 @@ GMX_INLINE H narrowed(const U& u) { return __builtin_convertvector(u, H); }
 #endif
 
 // The nearest bfloat16, ties to even; NaN stays NaN.
-#if defined(__AVX512BF16__)
+#if defined(GMX_BF16)
 GMX_INLINE H rounded(const F& v) { return (H)_mm512_cvtneps_pbh((__m512)v); }
 #else
 GMX_INLINE H rounded(const F& v) {

@@ -1,5 +1,6 @@
 // See batchnorm_passes.h.
 #include "batchnorm_passes.h"
+#include "allowed_instructions.h"
 #include <ATen/Parallel.h>
 #include <algorithm>
 #include <atomic>
@@ -19,7 +20,7 @@ int64_t instructions() {
         if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl")) return 1;
         return __builtin_cpu_supports("avx512bf16") ? 3 : 2;
     }();
-    return std::min(best, limit.load(std::memory_order_relaxed));
+    return std::min({best, limit.load(std::memory_order_relaxed), static_cast<int64_t>(allowed_instructions())});
 #else
     return 0;
 #endif
@@ -93,20 +94,6 @@ void by_type(const at::Tensor& x, const Body& body) {
 
 at::Tensor per_channel(int64_t length) { return at::zeros({length}, at::TensorOptions().dtype(at::kFloat)); }
 
-// The three arrays that kernels take.
-struct Prepared {
-    at::Tensor mean, scale, bias;
-    Prepared(const BatchMoments& moments, const at::Tensor& weight, const at::Tensor& shift) : mean(moments.mean), scale(per_channel(moments.mean.numel())), bias(per_channel(moments.mean.numel())) {
-        const int64_t channels = weight.numel();
-        const float *w = weight.data_ptr<float>(), *b = shift.data_ptr<float>(), *invstd = moments.invstd.data_ptr<float>();
-        for (int64_t c = 0; c < channels; ++c) {
-            scale.data_ptr<float>()[c] = w[c] * invstd[c];
-            bias.data_ptr<float>()[c] = b[c];
-        }
-    }
-    Affine affine() const { return {mean.data_ptr<float>(), scale.data_ptr<float>(), bias.data_ptr<float>()}; }
-};
-
 // A value near each channel's mean, from rows spread over the batch: sums of squares about it lose nothing to cancellation.
 template <class E>
 void near_mean(const E* x, const E* other, const Chunks& chunks, float* shift) {
@@ -120,10 +107,39 @@ void near_mean(const E* x, const E* other, const Chunks& chunks, float* shift) {
 
 } // namespace
 
+Prepared::Prepared(const BatchMoments& moments, const at::Tensor& weight, const at::Tensor& shift)
+    : mean(moments.mean), scale(per_channel(moments.mean.numel())), bias(per_channel(moments.mean.numel())) {
+    const int64_t channels = weight.numel();
+    const float *w = weight.data_ptr<float>(), *b = shift.data_ptr<float>(), *invstd = moments.invstd.data_ptr<float>();
+    for (int64_t c = 0; c < channels; ++c) {
+        scale.data_ptr<float>()[c] = w[c] * invstd[c];
+        bias.data_ptr<float>()[c] = b[c];
+    }
+}
+
 void batch_norm_limit(int64_t level) { limit = level; }
 
 bool batch_norm_takes(const at::Tensor& x) {
     return x.device().is_cpu() && x.dim() == 4 && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16) && x.numel() > 0 && x.is_contiguous(at::MemoryFormat::ChannelsLast);
+}
+
+BatchMoments moments_of_sums(const double* s1, const double* s2, const float* shift, int64_t channels, int64_t rows, at::TensorList running, double momentum, double eps) {
+    BatchMoments result{per_channel(padded(channels)), per_channel(padded(channels))};
+    auto *mean = result.mean.data_ptr<float>(), *invstd = result.invstd.data_ptr<float>();
+    auto *moving_mean = running.empty() ? nullptr : running[0].data_ptr<float>(), *moving_variance = running.empty() ? nullptr : running[1].data_ptr<float>();
+    const double n = static_cast<double>(rows);
+    for (int64_t c = 0; c < channels; ++c) {
+        const double from_shift = s1[c] / n, m = shift[c] + from_shift;
+        double squares = s2[c] - n * from_shift * from_shift;
+        if (squares < 0) squares = 0; // NaN stays
+        mean[c] = static_cast<float>(m);
+        invstd[c] = static_cast<float>(1 / std::sqrt(squares / n + eps));
+        if (moving_mean) {
+            moving_mean[c] = static_cast<float>(momentum * m + (1 - momentum) * moving_mean[c]);
+            moving_variance[c] = static_cast<float>(momentum * (squares / (n - 1)) + (1 - momentum) * moving_variance[c]);
+        }
+    }
+    return result;
 }
 
 BatchMoments batch_moments(const at::Tensor& x, const at::Tensor& other, at::Tensor& sum, at::TensorList running, double momentum, double eps) {
@@ -142,22 +158,7 @@ BatchMoments batch_moments(const at::Tensor& x, const at::Tensor& other, at::Ten
         });
     });
     sums.total();
-    BatchMoments result{per_channel(chunks.length), per_channel(chunks.length)};
-    auto *mean = result.mean.data_ptr<float>(), *invstd = result.invstd.data_ptr<float>();
-    auto *moving_mean = running.empty() ? nullptr : running[0].data_ptr<float>(), *moving_variance = running.empty() ? nullptr : running[1].data_ptr<float>();
-    const double n = static_cast<double>(chunks.rows);
-    for (int64_t c = 0; c < chunks.channels; ++c) {
-        const double from_shift = sums.first(0)[c] / n, m = k[c] + from_shift;
-        double squares = sums.second(0)[c] - n * from_shift * from_shift;
-        if (squares < 0) squares = 0; // NaN stays
-        mean[c] = static_cast<float>(m);
-        invstd[c] = static_cast<float>(1 / std::sqrt(squares / n + eps));
-        if (moving_mean) {
-            moving_mean[c] = static_cast<float>(momentum * m + (1 - momentum) * moving_mean[c]);
-            moving_variance[c] = static_cast<float>(momentum * (squares / (n - 1)) + (1 - momentum) * moving_variance[c]);
-        }
-    }
-    return result;
+    return moments_of_sums(sums.first(0), sums.second(0), k, chunks.channels, chunks.rows, running, momentum, eps);
 }
 
 BatchMoments running_moments(at::TensorList running, double eps) {
@@ -183,6 +184,50 @@ at::Tensor batch_norm_apply(const at::Tensor& x, const at::Tensor& residual, con
     return y;
 }
 
+GradTerms terms_of_sums(const double* s1, const double* s2, int64_t rows, const BatchMoments& moments, const at::Tensor& weight) {
+    const int64_t channels = weight.numel(), length = padded(channels);
+    GradTerms terms{at::empty_like(weight), at::empty_like(weight), per_channel(length), per_channel(length), per_channel(length)};
+    auto *dw = terms.weight.data_ptr<float>(), *db = terms.bias.data_ptr<float>(), *a = terms.a.data_ptr<float>(), *b = terms.b.data_ptr<float>(), *d = terms.d.data_ptr<float>();
+    const auto *w = weight.data_ptr<float>(), *invstd = moments.invstd.data_ptr<float>();
+    const double n = static_cast<double>(rows);
+    for (int64_t c = 0; c < channels; ++c) {
+        const double scale = static_cast<double>(w[c]) * invstd[c];
+        db[c] = static_cast<float>(s1[c]);
+        dw[c] = static_cast<float>(s2[c] * invstd[c]);
+        a[c] = static_cast<float>(scale);
+        b[c] = static_cast<float>(-scale * s2[c] * invstd[c] * invstd[c] / n);
+        d[c] = static_cast<float>(-scale * s1[c] / n);
+    }
+    return terms;
+}
+
+GradTerms batch_norm_relu_grad_terms(const at::Tensor& x, const at::Tensor& g, const BatchMoments& moments, const at::Tensor& weight, const at::Tensor& bias) {
+    const Chunks chunks(x);
+    const Prepared prepared(moments, weight, bias);
+    Sums sums(chunks);
+    by_type(x, [&](auto type) {
+        using E = decltype(type);
+        auto *px = Storage<E>::of(x), *pg = Storage<E>::of(g);
+        const auto& run = kernels<E>();
+        chunks.each(false, [&](int64_t chunk, int64_t at, int64_t rows) {
+            run.grad_sums(px + at, pg + at, nullptr, nullptr, nullptr, rows, chunks.channels, prepared.affine(), true, sums.first(chunk), sums.second(chunk), scratch(chunks.length).data());
+        });
+    });
+    sums.total();
+    return terms_of_sums(sums.first(0), sums.second(0), chunks.rows, moments, weight);
+}
+
+void batch_norm_grad_input(const at::Tensor& x, at::Tensor& g, const GradTerms& terms, const BatchMoments& moments) {
+    const Chunks chunks(x);
+    const Affine affine{moments.mean.data_ptr<float>(), moments.mean.data_ptr<float>(), moments.mean.data_ptr<float>()}; // scale and bias decide ReLU's mask, which g has
+    by_type(x, [&](auto type) {
+        using E = decltype(type);
+        auto *px = Storage<E>::of(x), *pg = Storage<E>::of(g);
+        const auto& run = kernels<E>();
+        chunks.each(true, [&](int64_t, int64_t at, int64_t rows) { run.grad_input(px + at, pg + at, nullptr, pg + at, rows, chunks.channels, affine, terms.affine(), false); });
+    });
+}
+
 BatchNormGradients batch_norm_gradients(const at::Tensor& x, at::Tensor g1, const at::Tensor& g2, const at::Tensor& more, const at::Tensor& y, bool residual,
                                         const BatchMoments& moments, const at::Tensor& weight, const at::Tensor& bias, bool relu) {
     const Chunks chunks(x);
@@ -193,8 +238,7 @@ BatchNormGradients batch_norm_gradients(const at::Tensor& x, at::Tensor g1, cons
     const bool keep = g2.defined() || (relu && residual);
     auto g = !keep ? g1 : own ? g1 : at::empty_like(x);
     auto dx = !residual && own ? g : at::empty_like(x);
-    BatchNormGradients result{dx, residual ? g : at::Tensor(), at::empty_like(weight), at::empty_like(bias)};
-    auto a = per_channel(chunks.length), b = per_channel(chunks.length), d = per_channel(chunks.length);
+    BatchNormGradients result{dx, residual ? g : at::Tensor(), at::Tensor(), at::Tensor()};
     by_type(x, [&](auto type) {
         using E = decltype(type);
         auto *px = Storage<E>::of(x), *p1 = Storage<E>::of(g1), *p2 = Storage<E>::of(g2), *py = Storage<E>::of(y), *pm = Storage<E>::of(more);
@@ -204,19 +248,11 @@ BatchNormGradients batch_norm_gradients(const at::Tensor& x, at::Tensor g1, cons
             run.grad_sums(px + at, p1 + at, shifted(p2, at), shifted(py, at), keep ? pg + at : nullptr, rows, chunks.channels, prepared.affine(), relu, sums.first(chunk), sums.second(chunk), scratch(chunks.length).data());
         });
         sums.total();
-        const auto *w = weight.data_ptr<float>(), *invstd = moments.invstd.data_ptr<float>();
-        const double n = static_cast<double>(chunks.rows);
-        for (int64_t c = 0; c < chunks.channels; ++c) {
-            const double s1 = sums.first(0)[c], s2 = sums.second(0)[c], scale = static_cast<double>(w[c]) * invstd[c];
-            result.bias.data_ptr<float>()[c] = static_cast<float>(s1);
-            result.weight.data_ptr<float>()[c] = static_cast<float>(s2 * invstd[c]);
-            a.data_ptr<float>()[c] = static_cast<float>(scale);
-            b.data_ptr<float>()[c] = static_cast<float>(-scale * s2 * invstd[c] * invstd[c] / n);
-            d.data_ptr<float>()[c] = static_cast<float>(-scale * s1 / n);
-        }
-        const GradAffine grad{a.data_ptr<float>(), b.data_ptr<float>(), d.data_ptr<float>()};
+        const GradTerms terms = terms_of_sums(sums.first(0), sums.second(0), chunks.rows, moments, weight);
+        result.weight = terms.weight;
+        result.bias = terms.bias;
         chunks.each(true, [&](int64_t, int64_t at, int64_t rows) {
-            run.grad_input(px + at, pg + at, shifted(pm, at), pd + at, rows, chunks.channels, prepared.affine(), grad, relu && !keep);
+            run.grad_input(px + at, pg + at, shifted(pm, at), pd + at, rows, chunks.channels, prepared.affine(), terms.affine(), relu && !keep);
         });
     });
     return result;

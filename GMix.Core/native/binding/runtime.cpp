@@ -1,5 +1,6 @@
 // Process-wide matters: threads, determinism, precision, random generators, the allocator, what the machine is.
 #include "shim.h"
+#include "allowed_instructions.h"
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/CPUGeneratorImpl.h>
@@ -96,6 +97,7 @@ GMX_API int32_t gmx_tune_allocator() {
 
 // 1 where the processor multiplies bfloat16 in hardware (AVX512-BF16 or AMX), else 0.
 GMX_API int32_t gmx_cpu_has_bf16() {
+    if (gmx::allowed_instructions() < 3) return 0;
     unsigned a, b, c, d;
     if (__get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 5))) return 1;
     if (__get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & (1u << 22))) return 1;

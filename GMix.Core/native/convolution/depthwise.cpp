@@ -7,6 +7,7 @@
 // The weights' gradient is summed over groups of images whose number does not depend on the threads, and the groups in order: the same bits
 // for any number of threads.
 #include "shim.h"
+#include "allowed_instructions.h"
 #include "convolution.h"
 #include "depthwise.h"
 #include <ATen/Parallel.h>
@@ -26,8 +27,8 @@ thread_local int32_t widest = 2; // 0 generic, 1 AVX2, 2 AVX-512
 template <class E>
 const gmx::DepthwiseKernels<E>& kernels() {
 #if defined(__x86_64__)
-    static const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    static const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    static const bool avx512 = gmx::allowed_instructions() >= 2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    static const bool avx2 = gmx::allowed_instructions() >= 1 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     if (avx512 && widest >= 2) return gmx::DepthwiseTables<E>::avx512;
     if (avx2 && widest >= 1) return gmx::DepthwiseTables<E>::avx2;
 #endif

@@ -1,6 +1,8 @@
 // small_gemm.h for any processor, and the choice among the three.
 #include "small_gemm_kernel.h"
 #include "shim.h"
+#include "allowed_instructions.h"
+#include <algorithm>
 
 namespace gmx {
 
@@ -15,7 +17,7 @@ const SmallGemm& small_gemm() {
 #else
     static const int has = 0;
 #endif
-    const int level = std::min(has, widest.load(std::memory_order_relaxed));
+    const int level = std::min({has, widest.load(std::memory_order_relaxed), allowed_instructions()});
     return level == 2 ? small_gemm_avx512 : level == 1 ? small_gemm_avx2 : small_gemm_generic;
 }
 

@@ -1,6 +1,7 @@
 using GMix.Models;
 using GMix.Nn;
 using GMix.Torch;
+using System.Runtime.Intrinsics.X86;
 using Xunit;
 
 namespace GMix.Core.Tests.Models;
@@ -35,6 +36,26 @@ public sealed class PassTests : IDisposable
         Assert.InRange(cosine, name == "mobilenet" ? 0.3 : 0.9, 1.0001);
         foreach (var ((key, a), (_, b)) in network.State().Zip(half.State()).Where(s => s.First.Name.EndsWith("running_var")))
             Assert.True((a - b).Norm().Item() <= 0.05 * a.Norm().Item(), key);
+    }
+
+    /// <summary>Winograd's algorithm rounds more often than a direct convolution; a network's gradient must not feel it.</summary>
+    [Fact]
+    public void Gradients_in_float32_are_float64s_up_to_rounding_by_either_algorithm()
+    {
+        using var network = Make("wrn-10-1");
+        using var exact = Make("wrn-10-1", Precision.Float64);
+        exact.Load(network.State().ToDictionary(s => s.Name, s => s.Value.DType == DType.Float32 ? s.Value.To(DType.Float64) : s.Value), "float32");
+        var reference = Gradient(exact);
+        double Distance(int mode)
+        {
+            var before = NativeMethods.gmx_winograd(mode);
+            try { return (Gradient(network).To(DType.Float64) - reference).Norm().Item() / reference.Norm().Item(); }
+            finally { NativeMethods.gmx_winograd(before); }
+        }
+        var (direct, winograd) = (Distance(0), Distance(1));
+        TestContext.Current.TestOutputHelper?.WriteLine($"direct {direct:E2}, Winograd's {winograd:E2}");
+        if (Avx2.IsSupported && Fma.IsSupported) Assert.NotEqual(direct, winograd);
+        Assert.InRange(winograd, 0, Math.Min(1e-4, 4 * direct));
     }
 
     public static TheoryData<string, string> Stages => new()
@@ -116,9 +137,9 @@ public sealed class PassTests : IDisposable
     /// <summary>The gradient of the cross-entropy of classes 0, 1, 2, … on a batch of 8.</summary>
     private static Tensor Gradient(Network network)
     {
-        var logits = network.Logits(Images(8, 32), new ForwardPass(BatchNormMode.Train));
-        Assert.Equal(DType.Float32, logits.DType);
-        var labels = Tensor.Range(0, 8).OneHot(10).To(DType.Float32);
+        var logits = network.Logits(Images(8, 32).To(network.Type), new ForwardPass(BatchNormMode.Train));
+        Assert.Equal(network.Type, logits.DType);
+        var labels = Tensor.Range(0, 8).OneHot(10).To(network.Type);
         return network.Parameters.Gradient(-(logits.LogSoftmax() * labels).Sum() / 8);
     }
 

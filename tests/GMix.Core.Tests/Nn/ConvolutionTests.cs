@@ -112,6 +112,35 @@ public class ConvolutionTests
         for (var i = 0; i < 2; i++) Close(exact[i], own[i], 2e-5, $"second derivative {i}"); // float32 through three products
     }
 
+    [Theory, MemberData(nameof(Paths))]
+    public void StemEqualsLibtorchInFloat64(int level, bool bf16Images, bool bf16Weights)
+    {
+        NativeMethods.gmx_instructions_limit(level);
+        try
+        {
+            var random = new Random(level);
+            foreach (var stride in (int[])[1, 2])
+                foreach (var (colours, outputs) in ((int, int)[])[(1, 16), (2, 32), (3, 16), (3, 48), (3, 64), (4, 32), (3, 24), (5, 16)]) // the last two have no kernel
+                    foreach (var (h, w, images) in ((int, int, int)[])[(1, 1, 2), (2, 5, 1), (7, 6, 3), (9, 9, 37)])
+                    {
+                        using var scope = new TensorScope();
+                        var x = Images(random, images, colours, h, w, bf16Images ? DType.BFloat16 : DType.Float32);
+                        var weight = Make(random, [outputs, colours, 3, 3], bf16Weights ? DType.BFloat16 : DType.Float32);
+                        if (bf16Images && !bf16Weights && (outputs == 24 || colours == 5)) continue; // libtorch's own wants one type
+                        var seed = Images(random, images, outputs, (h - 1) / stride + 1, (w - 1) / stride + 1, x.DType);
+                        var own = Both(x, weight, seed, (a, b) => a.StemConv2d(b, stride));
+                        // libtorch rounds weights to the images' type
+                        var exact = Both(x.To(DType.Float64), weight.To(x.DType).To(DType.Float64), seed.To(DType.Float64), (a, b) => a.Conv2d(b, null, stride, 1));
+                        Assert.Equal((x.DType, x.DType, weight.DType), (own[0].DType, own[1].DType, own[2].DType));
+                        var where = $"stride {stride}, {colours} to {outputs} channels, {h}x{w}, {images} images";
+                        Close(exact[0], own[0], Rounding(x.DType), where);
+                        Close(exact[1], own[1], Rounding(x.DType), where);
+                        Close(exact[2], own[2], outputs == 24 || colours == 5 ? Rounding(x.DType) : Rounding(weight.DType), where);
+                    }
+        }
+        finally { NativeMethods.gmx_instructions_limit(9); }
+    }
+
     [Fact]
     public void PointwiseEqualsLibtorchInFloat64()
     {
@@ -138,15 +167,17 @@ public class ConvolutionTests
         var x = Images(random, 4, 32, 6, 6, DType.Float32);
         var depthwise = Make(random, [32, 1, 3, 3], DType.Float32);
         var pointwise = Make(random, [16, 32, 1, 1], DType.Float32);
-        foreach (var (weight, convolve) in ((Tensor, Func<Tensor, Tensor, Tensor>)[])[(depthwise, (a, b) => a.DepthwiseConv2d(b, 2)), (pointwise, (a, b) => a.PointwiseConv2d(b))])
+        var colours = Images(random, 4, 3, 6, 6, DType.Float32);
+        var stem = Make(random, [32, 3, 3, 3], DType.Float32);
+        foreach (var (images, weight, convolve) in ((Tensor, Tensor, Func<Tensor, Tensor, Tensor>)[])[(x, depthwise, (a, b) => a.DepthwiseConv2d(b, 2)), (x, pointwise, (a, b) => a.PointwiseConv2d(b)), (colours, stem, (a, b) => a.StemConv2d(b, 1))])
         {
-            var (a, b) = (Leaf(x), Leaf(weight));
+            var (a, b) = (Leaf(images), Leaf(weight));
             Tensor y;
             using (new Autocast(true, Host)) y = convolve(a, b);
             Assert.Equal(DType.BFloat16, y.DType);
             var gradients = Autograd.Gradients(y.To(DType.Float32).Sum(), [a, b]);
             Assert.All(gradients, g => Assert.Equal(DType.Float32, g.DType));
-            Assert.Equal(DType.Float32, convolve(x, weight).DType);
+            Assert.Equal(DType.Float32, convolve(images, weight).DType);
         }
     }
 

@@ -18,7 +18,7 @@ public sealed class WinogradTests : IDisposable
 
     public WinogradTests()
     {
-        if (_before < 0) Assert.Skip("this processor has no AVX512-BF16: convolutions are libtorch's");
+        if (NativeMethods.gmx_winograd_has_bf16() == 0) Assert.Skip("this processor has no AVX512-BF16: convolutions in bfloat16 are libtorch's");
     }
 
     public void Dispose()
@@ -172,7 +172,6 @@ public sealed class WinogradTests : IDisposable
             Assert.Equal(a.Dx.ToDoubles(), b.Dx.ToDoubles());
             Assert.Equal(a.Dw.ToDoubles(), b.Dw.ToDoubles());
         }
-        Same(Run(layer, DType.Float32, false), Run(layer, DType.Float32)); // no bfloat16
         Same(Run(layer, DType.Float64, false), Run(layer, DType.Float64));
         NativeMethods.gmx_winograd(WherePays); // 18 tiles are too few
         Same(Run(layer, DType.BFloat16, false), Run(layer, DType.BFloat16));

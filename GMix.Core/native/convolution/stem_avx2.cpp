@@ -1,0 +1,6 @@
+// The first convolution with AVX2.
+#if defined(__x86_64__)
+#pragma GCC target("avx2,fma")
+#define GMX_TABLE avx2
+#include "stem_kernels.inl"
+#endif
