@@ -230,6 +230,54 @@ let ``bench train prints one line for programs`` () =
     Assert.True(speeds.GetProperty("vanilla").GetDouble() > 0.0)
     Assert.True(speeds.GetProperty("dgmix").GetDouble() > 0.0)
 
+/// Both programs in turn, for one round, as anyone repeats the comparison; the file has a line for each method under its header's names.
+[<Fact>]
+let ``bench all measures GMix beside PyTorch and appends to a file of earlier results`` () =
+    let folder = freshFolder "bench-all"
+    let csv = Path.Combine(folder, "results.csv")
+    let code, output, error = gmix [ "bench"; "all"; "--models"; "mlp"; "--methods"; "vanilla,sam"; "--rounds"; "1"; "--steps"; "1"; "--threads"; "1"; "--csv"; csv ] folder
+    Assert.True((code = 0), error)
+    let lines = File.ReadAllLines csv
+    Assert.Equal(3, lines.Length)
+    let cells (line: string) = Array.zip (lines[0].Split ',') (line.Split ',') |> Map
+    for line, method in Seq.zip (Seq.skip 1 lines) [ "vanilla"; "sam" ] do
+        Assert.Equal(lines[0].Split(',').Length, line.Split(',').Length)
+        let cells = cells line
+        Assert.Equal(method, cells["method"])
+        Assert.Equal("cpu", cells["device"])
+        Assert.True(Double.Parse(cells["gmix"], Globalization.CultureInfo.InvariantCulture) > 0.0)
+        // without torch.compile and without a GPU
+        Assert.Equal("", cells["compiled"] + cells["peak_tflops"])
+        if output.Contains "peer     PyTorch" then Assert.True(Double.Parse(cells["ratio_tuned"], Globalization.CultureInfo.InvariantCulture) > 0.0)
+
+[<Fact>]
+let ``a GPU that is not there is bad input, in every verb that takes one`` () =
+    for words in [ [ "bench"; "train" ]; [ "bench"; "all" ]; [ "train" ]; [ "compare" ] ] do
+        let code, output, error = gmix (words @ [ "--device"; "cuda:99" ]) (freshFolder "no-gpu")
+        Assert.Equal(2, code)
+        Assert.StartsWith("gmix: --device cuda:99: ", error)
+        Assert.Equal(1, error.Trim().Split('\n').Length)
+
+[<Fact>]
+let ``results of an earlier version stay readable`` () =
+    let folder = freshFolder "results"
+    let csv = Path.Combine(folder, "results.csv")
+    File.WriteAllLines(csv, [ "a,b"; "1,2" ])
+    BenchPeer.bringUpToDate "a,b,c,d" csv
+    Assert.Equal<string[]>([| "a,b,c,d"; "1,2,," |], File.ReadAllLines csv)
+    BenchPeer.bringUpToDate "a,b,c,d" csv
+    Assert.Equal<string[]>([| "a,b,c,d"; "1,2,," |], File.ReadAllLines csv)
+    // other columns: the file is kept beside
+    BenchPeer.bringUpToDate "a,x" csv
+    Assert.False(File.Exists csv)
+    Assert.Equal("a,b,c,d", (File.ReadAllLines(csv + ".old"))[0])
+
+[<Fact>]
+let ``an epoch is held against the peak by its multiplications`` () =
+    // 1,000 images of 1e9 multiply-adds: 6e12 operations, 2 s at 3 TFLOP/s, and 500 images/s take 2 s
+    let seconds, needed, times = BenchPeer.overPeak 1000.0 500.0 1e9 3.0
+    Assert.Equal((2.0, 2.0, 1.0), (seconds, needed, times))
+
 [<Fact>]
 let ``help names every verb and exits with 0`` () =
     let code, output, _ = gmix [ "--help" ] root

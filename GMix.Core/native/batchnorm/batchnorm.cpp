@@ -11,11 +11,31 @@
 #include <torch/csrc/autograd/saved_variable.h>
 #include <torch/csrc/autograd/variable.h>
 #include <torch/library.h>
+#include <memory>
+#include <type_traits>
 
 namespace {
 
 using torch::autograd::SavedVariable;
 using torch::autograd::variable_list;
+
+// Nodes of the graph are held by the standard library's pointer up to libtorch 2.13 or so, by libtorch's own in later ones. Names that only one of
+// them knows stand where the compiler looks for them last: on values whose type a template gives.
+using NodePointer = decltype(torch::autograd::Edge::function);
+constexpr bool kStandardPointer = std::is_same_v<NodePointer, std::shared_ptr<torch::autograd::Node>>;
+
+template <class T>
+auto make_node() {
+    // nodes of a deep graph must not delete each other recursively
+    if constexpr (kStandardPointer) return std::shared_ptr<T>(new T(), [](auto* node) { deleteNode(node); });
+    else return c10::make_intrusive<T>();
+}
+
+template <class T, class Pointer = NodePointer>
+Pointer pointer_to(T* node) {
+    if constexpr (kStandardPointer) return node->shared_from_this();
+    else return Pointer::reclaim_copy(node);
+}
 
 at::Tensor like_activations(at::Tensor g, const at::Tensor& x) {
     if (!g.defined()) return g;
@@ -40,8 +60,8 @@ struct BatchNormBackward : public torch::autograd::Node {
     variable_list apply(variable_list&& gradients) override {
         std::lock_guard<std::mutex> lock(mutex_);
         const bool again = at::GradMode::is_enabled();
-        auto v = x.unpack(added ? shared_from_this() : nullptr), w = weight.unpack(), b = bias.unpack();
-        auto result = y.unpack(shared_from_this());
+        auto v = x.unpack(added ? pointer_to(this) : nullptr), w = weight.unpack(), b = bias.unpack();
+        auto result = y.unpack(pointer_to(this));
         auto more = added ? std::move(gradients.back()) : at::Tensor();
         auto g1 = std::move(gradients[0]), g2 = twice ? std::move(gradients[1]) : at::Tensor();
         gradients.clear();
@@ -120,7 +140,7 @@ std::vector<at::Tensor> batch_norm_act(const at::Tensor& x, const at::Tensor& we
     if (other.defined()) results.push_back(sum);
     if (!graph) return results;
 
-    std::shared_ptr<BatchNormBackward> node(new BatchNormBackward(), torch::autograd::deleteNode);
+    auto node = make_node<BatchNormBackward>();
     node->set_next_edges(torch::autograd::collect_next_edges(x, other, side, weight, bias));
     for (auto& result : results) torch::autograd::set_history(result, node);
     node->x = other.defined() ? SavedVariable(results.back(), true) : SavedVariable(x, false);

@@ -23,7 +23,15 @@ namespace {
 
 #ifdef GMIX_CUDA
 
-c10::DeviceIndex index_of(int32_t device) { return static_cast<c10::DeviceIndex>(device); }
+// The device's number, with libtorch's side of it set up: what is asked of the allocator or a stream before the first tensor is an error otherwise.
+c10::DeviceIndex index_of(int32_t device) {
+#if GMX_TORCH_AT_LEAST(2, 6)
+    at::globalContext().lazyInitDevice(at::kCUDA);
+#else
+    at::globalContext().lazyInitCUDA();
+#endif
+    return static_cast<c10::DeviceIndex>(device);
+}
 
 // A graph is captured on a stream of its own: CUDA captures no default stream, and what runs elsewhere must not get in.
 struct Graph {
