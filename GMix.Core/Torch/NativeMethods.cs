@@ -47,7 +47,6 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(Lib)] internal static partial int gmx_grad(nint output, nint seed, nint* inputs, int n, int retainGraph, int createGraph, nint* results);
     [LibraryImport(Lib)] internal static partial int gmx_grad_flat(nint output, nint* inputs, int n, int retainGraph, out nint flat);
     [LibraryImport(Lib)] internal static partial int gmx_swap_memory(nint a, nint b);
-    [LibraryImport(Lib)] internal static partial int gmx_widest_instructions(int level);
 
     [LibraryImport(Lib)] internal static partial int gmx_profile_start();
     [LibraryImport(Lib)] internal static partial int gmx_profile_stop();
@@ -68,8 +67,7 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(Lib, StringMarshalling = StringMarshalling.Utf8)] internal static partial int gmx_generator_new(string device, out nint generator);
     [LibraryImport(Lib)] internal static partial int gmx_generator_seed(nint generator, ulong seed);
     [LibraryImport(Lib)] internal static partial void gmx_generator_free(nint generator);
-    [LibraryImport(Lib)] internal static partial void gmx_depthwise_limit(int level);
-    [LibraryImport(Lib)] internal static partial void gmx_instructions_limit(int level);
+    [LibraryImport(Lib)] internal static partial int gmx_instructions_limit(int level);
     [LibraryImport(Lib)] internal static partial int gmx_tune_allocator();
     [LibraryImport(Lib)] internal static partial int gmx_use_arena();
     [LibraryImport(Lib)] internal static partial void gmx_release_startup_pages();

@@ -160,5 +160,4 @@ std::vector<at::Tensor> batch_norm_act(const at::Tensor& x, const at::Tensor& we
 
 TORCH_LIBRARY_FRAGMENT(gmix, m) {
     m.def("batch_norm_act(Tensor x, Tensor weight, Tensor bias, Tensor[] running, Tensor[] added, Tensor[] residual, bool training, float momentum, float eps, bool relu, bool twice) -> Tensor[]", batch_norm_act);
-    m.def("batch_norm_instructions(int level) -> ()", [](int64_t level) { gmx::batch_norm_limit(level); });
 }

@@ -1,9 +1,8 @@
 // See batchnorm_passes.h.
 #include "batchnorm_passes.h"
-#include "allowed_instructions.h"
+#include "instructions.h"
 #include <ATen/Parallel.h>
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -11,28 +10,14 @@
 namespace gmx {
 namespace {
 
-std::atomic<int64_t> limit{3};
-
-int64_t instructions() {
-#if defined(__x86_64__)
-    static const int64_t best = [] {
-        if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return 0;
-        if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl")) return 1;
-        return __builtin_cpu_supports("avx512bf16") ? 3 : 2;
-    }();
-    return std::min({best, limit.load(std::memory_order_relaxed), static_cast<int64_t>(allowed_instructions())});
-#else
-    return 0;
-#endif
-}
-
 template <class E>
 const BatchNormKernels<E>& kernels() {
 #if defined(__x86_64__)
     switch (instructions()) {
-        case 3: return BatchNormTables<E>::avx512bf16;
-        case 2: return BatchNormTables<E>::avx512;
-        case 1: return BatchNormTables<E>::avx2;
+        case kAvx512Bf16: return BatchNormTables<E>::avx512bf16;
+        case kAvx512: return BatchNormTables<E>::avx512;
+        case kAvx2: return BatchNormTables<E>::avx2;
+        default: break;
     }
 #endif
     return BatchNormTables<E>::generic;
@@ -117,7 +102,6 @@ Prepared::Prepared(const BatchMoments& moments, const at::Tensor& weight, const 
     }
 }
 
-void batch_norm_limit(int64_t level) { limit = level; }
 
 bool batch_norm_takes(const at::Tensor& x) {
     return x.device().is_cpu() && x.dim() == 4 && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16) && x.numel() > 0 && x.is_contiguous(at::MemoryFormat::ChannelsLast);

@@ -55,7 +55,4 @@ GradTerms terms_of_sums(const double* s1, const double* s2, int64_t rows, const 
 GradTerms batch_norm_relu_grad_terms(const at::Tensor& x, const at::Tensor& g, const BatchMoments& moments, const at::Tensor& weight, const at::Tensor& bias);
 void batch_norm_grad_input(const at::Tensor& x, at::Tensor& g, const GradTerms& terms, const BatchMoments& moments);
 
-// The widest instructions that are used: 0 what every processor has, 1 AVX2, 2 AVX-512, 3 AVX-512 with bfloat16; never more than the processor has. For tests.
-void batch_norm_limit(int64_t level);
-
 } // namespace gmx

@@ -1,6 +1,6 @@
 // Process-wide matters: threads, determinism, precision, random generators, the allocator, what the machine is.
 #include "shim.h"
-#include "allowed_instructions.h"
+#include "instructions.h"
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/CPUGeneratorImpl.h>
@@ -8,7 +8,6 @@
 #include <ATen/Version.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/version.h>
-#include <cpuid.h>
 #include <malloc.h>
 #include <cstring>
 
@@ -95,11 +94,5 @@ GMX_API int32_t gmx_tune_allocator() {
     return ok;
 }
 
-// 1 where the processor multiplies bfloat16 in hardware (AVX512-BF16 or AMX), else 0.
-GMX_API int32_t gmx_cpu_has_bf16() {
-    if (gmx::allowed_instructions() < 3) return 0;
-    unsigned a, b, c, d;
-    if (__get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 5))) return 1;
-    if (__get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & (1u << 22))) return 1;
-    return 0;
-}
+// 1 where the processor multiplies bfloat16 in hardware and may, else 0. (Every processor with AMX has AVX512-BF16.)
+GMX_API int32_t gmx_cpu_has_bf16() { return gmx::instructions() >= gmx::kAvx512Bf16; }

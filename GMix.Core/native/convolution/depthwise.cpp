@@ -7,7 +7,7 @@
 // The weights' gradient is summed over groups of images whose number does not depend on the threads, and the groups in order: the same bits
 // for any number of threads.
 #include "shim.h"
-#include "allowed_instructions.h"
+#include "instructions.h"
 #include "convolution.h"
 #include "depthwise.h"
 #include <ATen/Parallel.h>
@@ -22,15 +22,11 @@ using gmx::DepthwiseShape;
 constexpr int64_t kGroups = 32;         // sums of the weights' gradient
 constexpr int64_t kWorthAThread = 8192; // activations
 
-thread_local int32_t widest = 2; // 0 generic, 1 AVX2, 2 AVX-512
-
 template <class E>
 const gmx::DepthwiseKernels<E>& kernels() {
 #if defined(__x86_64__)
-    static const bool avx512 = gmx::allowed_instructions() >= 2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    static const bool avx2 = gmx::allowed_instructions() >= 1 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    if (avx512 && widest >= 2) return gmx::DepthwiseTables<E>::avx512;
-    if (avx2 && widest >= 1) return gmx::DepthwiseTables<E>::avx2;
+    if (gmx::instructions() >= gmx::kAvx512) return gmx::DepthwiseTables<E>::avx512;
+    if (gmx::instructions() >= gmx::kAvx2) return gmx::DepthwiseTables<E>::avx2;
 #endif
     return gmx::DepthwiseTables<E>::generic;
 }
@@ -157,6 +153,3 @@ TORCH_LIBRARY_FRAGMENT(gmix, m) {
 TORCH_LIBRARY_IMPL(gmix, AutocastCPU, m) { m.impl("depthwise_conv2d", depthwise_conv2d_autocast); }
 
 } // namespace
-
-// The widest instructions that this thread's depthwise convolutions may use: 0 any processor's, 1 AVX2, 2 AVX-512. For tests and comparisons.
-GMX_API void gmx_depthwise_limit(int32_t level) { widest = level; }

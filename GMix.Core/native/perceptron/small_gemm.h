@@ -14,7 +14,7 @@ struct SmallGemm {
 
 extern const SmallGemm small_gemm_generic, small_gemm_avx2, small_gemm_avx512;
 
-// The widest that this processor has, unless a test asked for less.
+// The widest that gmx::instructions allows.
 const SmallGemm& small_gemm();
 
 } // namespace gmx

@@ -37,7 +37,8 @@ template <class T>
 double inner_product_of(const Tensor& x, const Tensor& y) {
     std::vector<double> parts((x.numel() + kChunk - 1) / kChunk);
     const T *xp = x.data_ptr<T>(), *yp = y.data_ptr<T>();
-    chunks(x.numel(), [&](int64_t c, int64_t begin, int64_t end) { vector_loops<T>().products(xp + begin, yp + begin, end - begin, parts.data() + c); });
+    const auto& loops = vector_loops<T>();
+    chunks(x.numel(), [&](int64_t c, int64_t begin, int64_t end) { loops.products(xp + begin, yp + begin, end - begin, parts.data() + c); });
     double sum = 0;
     for (double p : parts) sum += p;
     return sum;
@@ -72,7 +73,8 @@ void move_(const Tensor& out, const Tensor& x, const Tensor& y, const Tensor& fa
         const auto f = static_cast<scalar_t>(factor.item<double>());
         const scalar_t *xp = x.data_ptr<scalar_t>(), *yp = y.data_ptr<scalar_t>();
         scalar_t* op = out.data_ptr<scalar_t>();
-        chunks(x.numel(), [&](int64_t, int64_t begin, int64_t end) { vector_loops<scalar_t>().moved(op + begin, xp + begin, yp + begin, f, end - begin); });
+        const auto& loops = vector_loops<scalar_t>();
+        chunks(x.numel(), [&](int64_t, int64_t begin, int64_t end) { loops.moved(op + begin, xp + begin, yp + begin, f, end - begin); });
     });
 }
 
@@ -164,10 +166,11 @@ Tensor mix_rows(const Tensor& x, const Tensor& partner, const Tensor& weight) {
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "mix_rows", [&] {
         const scalar_t *xp = x.data_ptr<scalar_t>(), *wp = weight.data_ptr<scalar_t>();
         scalar_t* op = out.data_ptr<scalar_t>();
+        const auto& loops = vector_loops<scalar_t>();
         at::parallel_for(0, n, std::max<int64_t>(1, 4 * kChunk / std::max<int64_t>(1, row)), [&](int64_t begin, int64_t end) {
             for (int64_t i = begin; i < end; ++i) {
                 const scalar_t *a = xp + i * row, *b = xp + p[i] * row, w = wp[i], rest = 1 - w;
-                vector_loops<scalar_t>().mixed(op + i * row, a, b, w, rest, row);
+                loops.mixed(op + i * row, a, b, w, rest, row);
             }
         });
     });

@@ -29,7 +29,7 @@ struct VectorLoops {
 extern const VectorLoops<float> float_loops_generic, float_loops_avx2, float_loops_avx512;
 extern const VectorLoops<double> double_loops_generic, double_loops_avx2, double_loops_avx512;
 
-// The widest that this processor has, unless a test asked for less.
+// The widest that gmx::instructions allows.
 template <class T> const VectorLoops<T>& vector_loops();
 template <> const VectorLoops<float>& vector_loops<float>();
 template <> const VectorLoops<double>& vector_loops<double>();

@@ -237,7 +237,7 @@ public class ConvolutionTests
 
     private readonly struct Limit : IDisposable
     {
-        public Limit(int level) => NativeMethods.gmx_depthwise_limit(level);
-        public void Dispose() => NativeMethods.gmx_depthwise_limit(2);
+        public Limit(int level) => NativeMethods.gmx_instructions_limit(level);
+        public void Dispose() => NativeMethods.gmx_instructions_limit(9);
     }
 }

@@ -51,7 +51,7 @@ public class FusedTests
     [InlineData(2)]
     public void PerceptronEqualsItsLayers(int level)
     {
-        var before = NativeMethods.gmx_widest_instructions(level);
+        var before = NativeMethods.gmx_instructions_limit(level);
         try
         {
             foreach (var (n, widths) in new (int, int[])[] { (32, [3072, 64, 64, 10]), (1, [3, 2]), (7, [19, 37, 5, 3]), (33, [300, 70, 11]), (5, [64, 4, 100]), (130, [1100, 35, 3]) })
@@ -71,7 +71,7 @@ public class FusedTests
         }
         finally
         {
-            NativeMethods.gmx_widest_instructions(before);
+            NativeMethods.gmx_instructions_limit(before);
         }
     }
 
@@ -115,7 +115,7 @@ public class FusedTests
         var (x, y, factor) = (Numbers([n], 1, type), Numbers([n], 2, type), Tensor.Scalar(0.3, DType.Float64));
         double[] Run(int level)
         {
-            var before = NativeMethods.gmx_widest_instructions(level);
+            var before = NativeMethods.gmx_instructions_limit(level);
             try
             {
                 var all = new List<Tensor> { Vectors.Norm(x), Vectors.Dot(x, y), Vectors.Moved(x, y, factor), Vectors.MixRows(Tensor.Stack([x, y]), Tensor.From([1L, 0], 2), Tensor.From([0.3, 0.8], 2).To(type)) };
@@ -131,7 +131,7 @@ public class FusedTests
             }
             finally
             {
-                NativeMethods.gmx_widest_instructions(before);
+                NativeMethods.gmx_instructions_limit(before);
             }
         }
         var any = Run(0);
