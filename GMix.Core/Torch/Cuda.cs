@@ -135,7 +135,7 @@ internal sealed class DeviceClock(Device device) : IDisposable
 
     private nint Mark()
     {
-        if (!_spare.TryPop(out var e)) Cuda.Check(NativeMethods.gmx_cuda_event_new(out e), "an event");
+        if (!_spare.TryPop(out var e)) Cuda.Check(NativeMethods.gmx_cuda_event_new(device.Index, out e), "an event");
         Cuda.Check(NativeMethods.gmx_cuda_event_record(e, device.Index), "recording an event");
         return e;
     }

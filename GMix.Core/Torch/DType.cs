@@ -44,9 +44,6 @@ public readonly record struct Device(string Kind, int Index)
     /// <summary>The GPU of that index.</summary>
     public static Device Cuda(int index = 0) => new("cuda", index);
 
-    /// <summary>Nowhere: tensors with a shape and no elements, on which operators find out what shapes come of them. A test of code meant for a device.</summary>
-    internal static Device Meta => new("meta", 0);
-
     /// <summary>Whether this is a GPU.</summary>
     public bool IsCuda => Kind == "cuda";
 

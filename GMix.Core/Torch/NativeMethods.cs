@@ -36,7 +36,7 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(Lib)] internal static partial int gmx_tensor_dtype(nint h);
     [LibraryImport(Lib)] internal static partial void gmx_tensor_sizes(nint h, long* sizes);
     [LibraryImport(Lib)] internal static partial void gmx_tensor_strides(nint h, long* strides);
-    [LibraryImport(Lib)] internal static partial int gmx_tensor_device_kind(nint h);
+    [LibraryImport(Lib)] internal static partial int gmx_tensor_is_cuda(nint h);
     [LibraryImport(Lib)] internal static partial int gmx_tensor_device_index(nint h);
     [LibraryImport(Lib)] internal static partial int gmx_tensor_requires_grad(nint h);
     [LibraryImport(Lib)] internal static partial int gmx_tensor_set_requires_grad(nint h, int on);
@@ -88,7 +88,7 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(Lib)] internal static partial int gmx_cuda_graph_end(nint graph, int keep);
     [LibraryImport(Lib)] internal static partial int gmx_cuda_graph_replay(nint graph);
     [LibraryImport(Lib)] internal static partial void gmx_cuda_graph_free(nint graph);
-    [LibraryImport(Lib)] internal static partial int gmx_cuda_event_new(out nint e);
+    [LibraryImport(Lib)] internal static partial int gmx_cuda_event_new(int device, out nint e);
     [LibraryImport(Lib)] internal static partial int gmx_cuda_event_record(nint e, int device);
     [LibraryImport(Lib)] internal static partial int gmx_cuda_event_seconds(nint from, nint to, out double seconds);
     [LibraryImport(Lib)] internal static partial void gmx_cuda_event_free(nint e);

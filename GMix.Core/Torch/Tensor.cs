@@ -51,12 +51,7 @@ public sealed unsafe partial class Tensor : IDisposable
     public DType DType => (DType)NativeMethods.gmx_tensor_dtype(Handle);
 
     /// <summary>Where it lives.</summary>
-    public Device Device => NativeMethods.gmx_tensor_device_kind(Handle) switch
-    {
-        1 => Device.Cuda(NativeMethods.gmx_tensor_device_index(Handle)),
-        2 => Device.Meta,
-        _ => Device.Cpu,
-    };
+    public Device Device => NativeMethods.gmx_tensor_is_cuda(Handle) != 0 ? Device.Cuda(NativeMethods.gmx_tensor_device_index(Handle)) : Device.Cpu;
 
     /// <summary>Size of each dimension.</summary>
     public long[] Shape

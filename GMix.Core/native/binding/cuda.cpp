@@ -23,14 +23,17 @@ namespace {
 
 #ifdef GMIX_CUDA
 
-// The device's number, with libtorch's side of it set up: what is asked of the allocator or a stream before the first tensor is an error otherwise.
+// The device's number, with libtorch's side of it set up, since what is asked of the allocator or a stream before the first tensor is an error
+// otherwise; and the calling thread's current device, on which events are made and graphs recorded.
 c10::DeviceIndex index_of(int32_t device) {
 #if GMX_TORCH_AT_LEAST(2, 6)
     at::globalContext().lazyInitDevice(at::kCUDA);
 #else
     at::globalContext().lazyInitCUDA();
 #endif
-    return static_cast<c10::DeviceIndex>(device);
+    const auto index = static_cast<c10::DeviceIndex>(device);
+    c10::cuda::set_device(index);
+    return index;
 }
 
 // A graph is captured on a stream of its own: CUDA captures no default stream, and what runs elsewhere must not get in.
@@ -229,10 +232,11 @@ GMX_API void gmx_cuda_graph_free(void* graph) {
 #endif
 }
 
-// An event that marks a time on the current stream.
-GMX_API int32_t gmx_cuda_event_new(void** out) {
+// An event that marks a time on the device's current stream.
+GMX_API int32_t gmx_cuda_event_new(int32_t device, void** out) {
     return gmx::guarded([&] {
 #ifdef GMIX_CUDA
+        index_of(device);
         *out = new Event();
 #else
         no_cuda();

@@ -76,7 +76,7 @@ GMX_API int32_t gmx_set_autocast(int32_t on, int32_t cuda) {
 GMX_API int32_t gmx_generator_new(const char* device, void** out) {
     return gmx::guarded([&] {
         c10::Device d{std::string(device)};
-        *out = new at::Generator(d.is_cpu() || d.is_meta() ? at::detail::createCPUGenerator() : at::globalContext().defaultGenerator(d).clone());
+        *out = new at::Generator(d.is_cpu() ? at::detail::createCPUGenerator() : at::globalContext().defaultGenerator(d).clone());
     });
 }
 GMX_API int32_t gmx_generator_seed(void* generator, uint64_t seed) {

@@ -54,8 +54,7 @@ GMX_API int64_t gmx_tensor_numel(Handle h) { return h->numel(); }
 GMX_API int32_t gmx_tensor_dtype(Handle h) { return static_cast<int32_t>(c10::typeMetaToScalarType(h->dtype())); }
 GMX_API void gmx_tensor_sizes(Handle h, int64_t* out) { auto s = h->sizes(); std::copy(s.begin(), s.end(), out); }
 GMX_API void gmx_tensor_strides(Handle h, int64_t* out) { auto s = h->strides(); std::copy(s.begin(), s.end(), out); }
-// 0 the host, 1 a GPU, 2 nowhere: a tensor of the device `meta` has a shape and no elements.
-GMX_API int32_t gmx_tensor_device_kind(Handle h) { return h->device().is_cuda() ? 1 : h->device().is_meta() ? 2 : 0; }
+GMX_API int32_t gmx_tensor_is_cuda(Handle h) { return h->device().is_cuda(); }
 GMX_API int32_t gmx_tensor_device_index(Handle h) { return h->device().has_index() ? h->device().index() : 0; }
 GMX_API int32_t gmx_tensor_requires_grad(Handle h) { return gmx::borrow(h).requires_grad(); }
 
