@@ -55,6 +55,8 @@ public sealed record TrainConfig
     public bool Stream { get; init; }
     /// <summary>Arithmetic.</summary>
     public Precision Precision { get; init; } = Precision.Float32;
+    /// <summary>On the processor: which 3x3 convolutions run by Winograd's algorithm; null leaves it as the thread has it, at first to what pays.</summary>
+    public Winograd? Winograd { get; init; }
     /// <summary>Threads of one operator.</summary>
     public int Threads { get; init; } = 1;
     /// <summary>cpu, cuda or cuda:INDEX.</summary>

@@ -119,6 +119,7 @@ public sealed class Trainer : IDisposable
     public EpochResult? RunEpoch(Action<TrainProgress>? progress = null, CancellationToken stop = default)
     {
         if (Done) throw new InvalidOperationException($"all {Config.Epochs} epochs are done");
+        if (Config.Winograd is { } winograd) TorchRuntime.Winograd = winograd; // a setting of the thread
         if (_step == 0) _metrics.Reset();
         using var batches = _train.Pass(_order.Batches(_order.Epoch(_epoch), _step));
         var wall = Stopwatch.StartNew();

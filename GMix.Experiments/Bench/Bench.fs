@@ -70,6 +70,7 @@ module Bench =
         use optimizer = new Sgd(network.Parameters, config.Sgd)
         if device.IsCuda then TorchRuntime.SetDeterministic true
         TorchRuntime.Tf32 <- config.Tf32
+        if config.Winograd.HasValue then TorchRuntime.Winograd <- config.Winograd.Value
         if config.CudnnBenchmark then TorchRuntime.SetCudnnBenchmark true
         let mode = StepGraph.ModeFor(device, config.Graph)
         let rate = 0.01

@@ -28,7 +28,7 @@ module BenchCommand =
         let json = Flags.switch "--json" "one line for programs"
         bench.Subcommands.Add(
             Verb.make "train" "Images per second of training steps on random images.\n  gmix bench train --model wrn-16-4 --methods vanilla,sam --batch 128 --steps 5 --json"
-                ([ Flags.model; Flags.methods; Flags.batch; steps; size; json; Flags.profile; Flags.precision; Flags.threads; Flags.device; Flags.noGraph; Flags.tf32; Flags.cudnnBenchmark ] @ Flags.methodParameters) [] (fun result ->
+                ([ Flags.model; Flags.methods; Flags.batch; steps; size; json; Flags.profile; Flags.precision; Flags.winograd; Flags.threads; Flags.device; Flags.noGraph; Flags.tf32; Flags.cudnnBenchmark ] @ Flags.methodParameters) [] (fun result ->
                     let setup = Flags.setup result
                     let methods = Flags.get result Flags.methods |> Option.defaultValue Verb.paperMethods
                     let measured = Bench.train setup methods (Flags.get result size |> Option.defaultValue 32) (Flags.get result steps |> Option.defaultValue 5) (Flags.profileFolder result ".")

@@ -125,6 +125,7 @@ module Flags =
     let dropLast = switch "--drop-last" "leave a shorter last batch out"
     let stream = switch "--stream" "bring the images from host memory batch by batch, as sets above 2 GiB always are; same results"
     let precision = choice "--precision" "arithmetic (default bf16 where the processor has it, else float32)" [ "float32", Precision.Float32; "bf16", Precision.BFloat16; "float64", Precision.Float64 ]
+    let winograd = choice "--winograd" "on the processor: 3x3 convolutions by Winograd's algorithm in float32 and bf16 (on), in float32, or nowhere (default: what pays)" [ "on", Winograd.On; "float32", Winograd.Float32; "off", Winograd.Off ]
     let threads = integer "--threads" "threads (default: the machine's cores)"
     let device = text "--device" "NAME" "cpu, cuda or cuda:INDEX (default cpu)" |> oneOf [ "cpu"; "cuda" ]
     let noGraph = switch "--no-graph" "on a GPU: give it the steps operator by operator instead of as CUDA graphs; same results"
@@ -189,7 +190,7 @@ module Flags =
     /// The flags of verbs that train, in the order help shows them.
     let training: System.CommandLine.Option list =
         [ dataset; data; limit; testLimit; size; coarse; legacy; model; preset; epochs; batch; lr; momentum; weightDecay; nesterov; clip; schedule; milestones; factor; warmup
-          augment; cutout; erasing; reflect; dropLast; stream; precision; threads; device; noGraph; tf32; cudnnBenchmark; cleanEvery; dropout; stemStride; stem; init; hidden; out; name ]
+          augment; cutout; erasing; reflect; dropLast; stream; precision; winograd; threads; device; noGraph; tf32; cudnnBenchmark; cleanEvery; dropout; stemStride; stem; init; hidden; out; name ]
         @ methodParameters
 
     /// What the training flags say. Where neither data set nor model is named, what they leave open is that of a first start.
@@ -219,6 +220,7 @@ module Flags =
                 DropLast = result.GetValue dropLast
                 Stream = result.GetValue stream
                 Precision = given precision
+                Winograd = given winograd
                 Threads = given threads
                 Device = orElse d.Device device
                 Graph = not (result.GetValue noGraph)

@@ -41,6 +41,8 @@ type Train =
       Stream: bool
       /// None: bfloat16 arithmetic where the processor has it and the model has convolutions, else float32.
       Precision: Precision option
+      /// None: what pays on the processor.
+      Winograd: Winograd option
       /// None: the machine's cores.
       Threads: int option
       Device: string
@@ -76,6 +78,7 @@ type Train =
           DropLast = false
           Stream = false
           Precision = None
+          Winograd = None
           Threads = None
           Device = "cpu"
           Graph = true
@@ -176,6 +179,7 @@ module Resolve =
             DropLast = train.DropLast,
             Stream = train.Stream,
             Precision = precision setup,
+            Winograd = Nullable(train.Winograd |> Option.defaultWith (fun () -> TorchRuntime.Winograd)),
             Threads = (train.Threads |> Option.defaultWith (fun () -> Environment.ProcessorCount)),
             Device = train.Device,
             Graph = train.Graph,
@@ -209,6 +213,7 @@ module Resolve =
               if config.LegacyNormalization then "legacyNormalization", JsonSerializer.SerializeToElement true
               if config.DropLast then "dropLast", JsonSerializer.SerializeToElement true
               if config.VicinalAlpha <> usual.VicinalAlpha then "vicinalAlpha", JsonSerializer.SerializeToElement config.VicinalAlpha
+              if not onGpu && config.Winograd.HasValue && config.Winograd.Value <> Winograd.On then "winograd", JsonSerializer.SerializeToElement(string config.Winograd.Value)
               if onGpu && config.Tf32 <> usual.Tf32 then "tf32", JsonSerializer.SerializeToElement(string config.Tf32)
               if onGpu && config.CudnnBenchmark then "cudnnBenchmark", JsonSerializer.SerializeToElement true
               if config.CleanEvery <> usual.CleanEvery then "cleanEvery", JsonSerializer.SerializeToElement config.CleanEvery

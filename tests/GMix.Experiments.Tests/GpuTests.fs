@@ -31,8 +31,11 @@ let ``What changes a run's bits is part of its identity and what does not is not
     Assert.Equal<string list>(usual, extraNames { cuda with Graph = false })
     Assert.Equal<string list>(List.sort ("tf32" :: usual), extraNames { cuda with Tf32 = Tf32.On })
     Assert.Equal<string list>(List.sort ("cudnnBenchmark" :: usual), extraNames { cuda with CudnnBenchmark = true })
-    // on the host neither does anything
-    Assert.Equal<string list>(extraNames Train.defaults, extraNames { Train.defaults with Tf32 = Tf32.On; CudnnBenchmark = true })
+    // on the host neither does anything, but the algorithm of its convolutions does
+    let host = { Train.defaults with Winograd = Some Winograd.On }
+    Assert.Equal<string list>(extraNames host, extraNames { host with Tf32 = Tf32.On; CudnnBenchmark = true })
+    Assert.Equal<string list>(List.sort ("winograd" :: extraNames host), extraNames { host with Winograd = Some Winograd.Off })
+    Assert.Equal<string list>(usual, extraNames { cuda with Winograd = Some Winograd.Off })
 
 [<Fact>]
 let ``The facts of a run on the host have no GPU in them`` () =

@@ -14,8 +14,6 @@
 #include <cpuid.h>
 #include <algorithm>
 #include <array>
-#include <cstdlib>
-#include <cstring>
 
 namespace {
 
@@ -26,10 +24,9 @@ using torch::autograd::variable_list;
 // Where Winograd's algorithm is used: nowhere, where it pays, wherever it works, where it pays in float32.
 enum Mode : int32_t { kOff, kWherePays, kEverywhere, kInFloat };
 
-// GMIX_WINOGRAD in the environment: 0 nowhere, 1 where it pays. Not given: not in bfloat16 with AMX, where libtorch's convolutions multiply eight
-// times as fast as with AVX512-BF16.
+// Until something else is said: where it pays, but not in bfloat16 with AMX, where libtorch's convolutions multiply eight times as fast as with
+// AVX512-BF16.
 int32_t first_mode() {
-    if (const char* text = std::getenv("GMIX_WINOGRAD")) return std::strcmp(text, "0") == 0 ? kOff : kWherePays;
     unsigned a, b, c, d;
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & (1u << 22)) ? kInFloat : kWherePays;
 }

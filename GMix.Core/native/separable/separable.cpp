@@ -9,7 +9,7 @@
 // threads: the same bits for any number of threads.
 #include "batchnorm/batchnorm_passes.h"
 #include "convolution/convolution.h"
-#include "convolution/instructions.h"
+#include "instructions.h"
 #include "separable.h"
 #include <ATen/Parallel.h>
 #include <ATen/core/dispatch/Dispatcher.h>

@@ -45,6 +45,31 @@ public sealed class TrainerTests : IDisposable
         return [.. t.Network.State().SelectMany(s => s.Value.ToDoubles()), .. t.Optimizer.Velocity.ToDoubles()];
     }
 
+    /// <summary>The algorithm of convolutions is the run's own, in whichever thread its epochs run.</summary>
+    [Fact]
+    public void ConvolutionsRunAsTheConfigurationSays()
+    {
+        double[] Train(Winograd? configured, Winograd ofThread)
+        {
+            var weights = Array.Empty<double>();
+            var thread = new Thread(() =>
+            {
+                TorchRuntime.Winograd = ofThread;
+                var config = Config("vanilla") with { Model = "wrn-10-2", Limit = 60, Epochs = 1, Winograd = configured };
+                using var trainer = new Trainer(config, Trainer.Open(config)); // images of 32x32: Winograd's algorithm pays
+                while (!trainer.Done) trainer.RunEpoch();
+                weights = Everything(trainer);
+            });
+            thread.Start();
+            thread.Join();
+            return weights;
+        }
+        var (on, off) = (Train(null, Winograd.On), Train(null, Winograd.Off));
+        Assert.Equal(on, Train(Winograd.On, Winograd.Off));
+        Assert.Equal(off, Train(Winograd.Off, Winograd.On));
+        if (System.Runtime.Intrinsics.X86.Avx2.IsSupported && Environment.GetEnvironmentVariable("GMIX_INSTRUCTIONS") is null) Assert.NotEqual(on, off);
+    }
+
     /// <summary>EXACT: stopped within an epoch, saved, restored in a new trainer, the end is the same bit for bit, and so are the epoch's figures.</summary>
     [Theory]
     [MemberData(nameof(Methods))]
