@@ -59,7 +59,7 @@ module BenchPeer =
 
     let internal median (values: float list) =
         let sorted = List.sort values
-        sorted[sorted.Length / 2]
+        (sorted[(sorted.Length - 1) / 2] + sorted[sorted.Length / 2]) / 2.0
 
     let private number (value: float) = value.ToString("F1", CultureInfo.InvariantCulture)
 

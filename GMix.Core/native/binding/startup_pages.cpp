@@ -38,8 +38,9 @@ int visit(dl_phdr_info* library, size_t, void* data) {
     for (int i = 0; i < library->dlpi_phnum; ++i) {
         const auto& part = library->dlpi_phdr[i];
         if (part.p_type != PT_LOAD || (part.p_flags & PF_W)) continue;
-        const uintptr_t begin = (library->dlpi_addr + part.p_vaddr) / page * page, end = (library->dlpi_addr + part.p_vaddr + part.p_filesz + page - 1) / page * page;
-        madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+        // whole pages: a part that may be written to could begin in the last one
+        const uintptr_t from = library->dlpi_addr + part.p_vaddr, begin = (from + page - 1) / page * page, end = (from + part.p_filesz) / page * page;
+        if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
     }
     return 0;
 }
