@@ -84,18 +84,21 @@ let ``bad input is refused before a file is written`` () =
 [<InlineData 2>]
 let ``a stopped grid goes on bitwise`` (workers: int) =
     let folder = freshFolder $"grid-stop-{workers}"
-    let long = epochs 40 { tiny with Seeds = [ 0 ] }
+    let long = epochs 100 { tiny with Seeds = [ 0 ] }
     let whole = train (Path.Combine(folder, "whole")) [ long ]
     let root = Path.Combine(folder, "stopped")
     use source = new CancellationTokenSource()
     let begun () =
         Directory.Exists root && Directory.GetFiles(root, "epochs.jsonl", SearchOption.AllDirectories).Length > 0
+    // a thread of its own: the pool's may all be busy with other tests until the grid is over
     let watch =
-        Task.Run(fun () ->
-            let deadline = DateTime.UtcNow.AddSeconds 60.0
-            while not (begun ()) && DateTime.UtcNow < deadline do
-                Thread.Sleep 5
-            source.Cancel())
+        Task.Factory.StartNew(
+            (fun () ->
+                let deadline = DateTime.UtcNow.AddSeconds 60.0
+                while not (begun ()) && DateTime.UtcNow < deadline do
+                    Thread.Sleep 5
+                source.Cancel()),
+            TaskCreationOptions.LongRunning)
     let stopped = Grid.run { options root with Workers = Some workers } [ long ] source.Token
     watch.Wait()
     Assert.Equal(Outcome.Stopped, stopped.Outcome)
