@@ -2,6 +2,7 @@ using GMix.Nn;
 using GMix.Torch;
 using System.Runtime.Intrinsics.X86;
 using Xunit;
+using static GMix.Core.Tests.Torch.Convolved;
 
 namespace GMix.Core.Tests.Torch;
 
@@ -22,34 +23,7 @@ public sealed class WinogradFloatTests : IDisposable
         NativeMethods.gmx_instructions_limit(Everything);
     }
 
-    private readonly record struct Layer(Tensor X, Tensor W, Tensor G);
-    private readonly record struct Results(Tensor Y, Tensor Dx, Tensor Dw);
-
-    // Activations as a network has them: not negative, neighbours alike.
-    private static Layer Draw(int n, int inputs, int outputs, int h, int w, bool channelsLast = true)
-    {
-        using var generator = new Generator(Device.Cpu).Seed(7);
-        var smooth = Tensor.Normal([n, inputs, 1, 1], generator) + Tensor.Normal([n, inputs, h, w], generator);
-        var weight = Tensor.Normal([outputs, inputs, 3, 3], generator, 0, Math.Sqrt(2.0 / (9 * inputs)));
-        var g = Tensor.Normal([n, outputs, h, w], generator, 0, 1e-3);
-        return new(smooth.Relu().Contiguous(MemoryFormat.ChannelsLast), weight.Contiguous(channelsLast ? MemoryFormat.ChannelsLast : MemoryFormat.Contiguous), g.Contiguous(MemoryFormat.ChannelsLast));
-    }
-
-    private static Results Run(Layer layer, DType type = DType.Float32, bool conv3x3 = true)
-    {
-        var (x, w) = (layer.X.To(type).Detach(), layer.W.To(type).Detach());
-        x.RequiresGrad = w.RequiresGrad = true;
-        var y = conv3x3 ? x.Conv3x3(w) : x.Conv2d(w, null, 1, 1);
-        var g = Autograd.Gradients(y, [x, w], layer.G.To(type));
-        return new(y.Detach(), g[0], g[1]);
-    }
-
-    private static void Same(Results a, Results b)
-    {
-        Assert.Equal(a.Y.ToDoubles(), b.Y.ToDoubles());
-        Assert.Equal(a.Dx.ToDoubles(), b.Dx.ToDoubles());
-        Assert.Equal(a.Dw.ToDoubles(), b.Dw.ToDoubles());
-    }
+    private static Layer Draw(int n, int inputs, int outputs, int h, int w, bool channelsLast = true) => Convolved.Draw(DType.Float32, n, inputs, outputs, h, w, channelsLast);
 
     private static void Differ(Results a, Results b)
     {
@@ -57,8 +31,6 @@ public sealed class WinogradFloatTests : IDisposable
         Assert.NotEqual(a.Dx.ToDoubles(), b.Dx.ToDoubles());
         Assert.NotEqual(a.Dw.ToDoubles(), b.Dw.ToDoubles());
     }
-
-    private static double Distance(Tensor a, Tensor reference) => (a.To(DType.Float64) - reference).Norm().Item() / reference.Norm().Item();
 
     public static TheoryData<int, int, int, int, int, int> Layers()
     {

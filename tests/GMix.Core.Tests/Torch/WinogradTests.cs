@@ -1,6 +1,7 @@
 using GMix.Nn;
 using GMix.Torch;
 using Xunit;
+using static GMix.Core.Tests.Torch.Convolved;
 
 namespace GMix.Core.Tests.Torch;
 
@@ -27,30 +28,7 @@ public sealed class WinogradTests : IDisposable
         NativeMethods.gmx_winograd(_before);
     }
 
-    private readonly record struct Layer(Tensor X, Tensor W, Tensor G);
-    private readonly record struct Results(Tensor Y, Tensor Dx, Tensor Dw);
-
-    // Activations as a network has them: not negative, neighbours alike.
-    private static Layer Draw(int n, int inputs, int outputs, int h, int w, bool channelsLast = true)
-    {
-        using var generator = new Generator(Device.Cpu).Seed(7);
-        var smooth = Tensor.Normal([n, inputs, 1, 1], generator) + Tensor.Normal([n, inputs, h, w], generator);
-        var weight = Tensor.Normal([outputs, inputs, 3, 3], generator, 0, Math.Sqrt(2.0 / (9 * inputs)));
-        var g = Tensor.Normal([n, outputs, h, w], generator, 0, 1e-3);
-        return new(smooth.Relu().To(DType.BFloat16).Contiguous(MemoryFormat.ChannelsLast), weight.Contiguous(channelsLast ? MemoryFormat.ChannelsLast : MemoryFormat.Contiguous),
-            g.To(DType.BFloat16).Contiguous(MemoryFormat.ChannelsLast));
-    }
-
-    private static Results Run(Layer layer, DType? all = null, bool conv3x3 = true)
-    {
-        var (x, w) = all is { } type ? (layer.X.To(type).Detach(), layer.W.To(type).Detach()) : (layer.X.Detach(), layer.W.Detach());
-        x.RequiresGrad = w.RequiresGrad = true;
-        var y = conv3x3 ? x.Conv3x3(w) : x.Conv2d(w, null, 1, 1);
-        var g = Autograd.Gradients(y, [x, w], all is { } t ? layer.G.To(t) : layer.G);
-        return new(y.Detach(), g[0], g[1]);
-    }
-
-    private static double Distance(Tensor a, Tensor reference) => (a.To(DType.Float64) - reference).Norm().Item() / reference.Norm().Item();
+    private static Layer Draw(int n, int inputs, int outputs, int h, int w, bool channelsLast = true) => Convolved.Draw(DType.BFloat16, n, inputs, outputs, h, w, channelsLast);
 
     [Theory]
     [InlineData(2, 64, 64, 8, 8)]
@@ -118,10 +96,7 @@ public sealed class WinogradTests : IDisposable
             foreach (var n in new[] { threads, 1, 2, 3 })
             {
                 TorchRuntime.Threads = n;
-                var again = Run(layer);
-                Assert.Equal(first.Y.ToDoubles(), again.Y.ToDoubles());
-                Assert.Equal(first.Dx.ToDoubles(), again.Dx.ToDoubles());
-                Assert.Equal(first.Dw.ToDoubles(), again.Dw.ToDoubles());
+                Same(first, Run(layer));
             }
         }
         finally { TorchRuntime.Threads = threads; }
@@ -166,12 +141,6 @@ public sealed class WinogradTests : IDisposable
     public void OtherwiseItIsLibtorchsConvolution()
     {
         var layer = Draw(2, 32, 32, 6, 6);
-        void Same(Results a, Results b)
-        {
-            Assert.Equal(a.Y.ToDoubles(), b.Y.ToDoubles());
-            Assert.Equal(a.Dx.ToDoubles(), b.Dx.ToDoubles());
-            Assert.Equal(a.Dw.ToDoubles(), b.Dw.ToDoubles());
-        }
         Same(Run(layer, DType.Float64, false), Run(layer, DType.Float64));
         NativeMethods.gmx_winograd(WherePays); // 18 tiles are too few
         Same(Run(layer, DType.BFloat16, false), Run(layer, DType.BFloat16));
